@@ -1,0 +1,92 @@
+//! The one seam between search and arithmetic: branches that share their prefix's KV, decoded together.
+
+mod batch;
+pub mod native;
+
+pub use batch::{Batch, Rows, Want};
+
+use crate::error::Result;
+use crate::text::TokenId;
+
+/// A line of thought inside one engine: a path of tokens whose KV it shares with the branches forked from it.
+///
+/// It is a handle: not cloned but [forked](Engine::fork), and given back by [`Engine::release`]. A handle that is
+/// dropped instead keeps its KV until the engine is dropped.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Branch {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// What one engine is and can do.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// `general.architecture`.
+    pub architecture: String,
+    /// `general.name`, or an empty string.
+    pub name: String,
+    /// Digest of the tensor directory and metadata: equal files, equal fingerprints.
+    pub fingerprint: String,
+    /// Tokens in the vocabulary: the length of one row of logits.
+    pub n_vocab: usize,
+    /// Width of the residual stream: the length of one row of hidden states.
+    pub n_embd: usize,
+    /// Transformer layers.
+    pub n_layer: usize,
+    /// Tokens that one branch can hold.
+    pub n_ctx: usize,
+    /// Tokens that the model was trained to hold.
+    pub n_ctx_train: usize,
+    /// Branches that one pass decodes at almost the price of one.
+    pub free_width: usize,
+}
+
+/// Bytes in use by one engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryReport {
+    /// Weights, mapped or read.
+    pub weights: u64,
+    /// KV pages in use by all branches together.
+    pub kv: u64,
+    /// The most KV that was ever in use.
+    pub kv_peak: u64,
+    /// The cap on KV pages.
+    pub kv_limit: u64,
+    /// Activations and other buffers of a forward pass.
+    pub scratch: u64,
+}
+
+/// Decodes branches of tokens. The native engine and llama.cpp sit behind it and give the same answers.
+///
+/// A branch's last token stays undecoded until it is needed: a fork shares KV, not the logits that followed it.
+pub trait Engine: Send {
+    /// Sizes, context, fingerprint and free width.
+    fn info(&self) -> &ModelInfo;
+
+    /// A new branch without tokens.
+    fn root(&mut self) -> Result<Branch>;
+
+    /// A branch that starts where `at` stands. O(1): KV is shared and nothing is copied.
+    fn fork(&mut self, at: &Branch) -> Result<Branch>;
+
+    /// Tokens that `branch` holds; 0 for a handle of another engine.
+    fn len(&self, branch: &Branch) -> usize;
+
+    /// Cuts `branch` back to its first `len` tokens.
+    fn truncate(&mut self, branch: &mut Branch, len: usize) -> Result<()>;
+
+    /// Gives a branch back; KV that no other branch shares is freed.
+    fn release(&mut self, branch: Branch);
+
+    /// Appends the batch's tokens to their branches in one pass and fills `rows` as asked for each token.
+    ///
+    /// On an error no branch has changed: [`Memory`](crate::ErrorKind::Memory) when KV would exceed its cap,
+    /// [`ContextLength`](crate::ErrorKind::ContextLength) past `n_ctx`, [`Cancelled`](crate::ErrorKind::Cancelled)
+    /// when the batch's interrupt fired between layers, [`NonFinite`](crate::ErrorKind::NonFinite) with the layer.
+    fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()>;
+
+    /// Bytes in use.
+    fn memory(&self) -> MemoryReport;
+}

@@ -1,0 +1,1 @@
+//! The thread team: fixed splits of one forward pass over a few threads.

@@ -1,0 +1,1 @@
+//! Arithmetic over whole tensors: matmul, attention, norm, rope, softmax; each with its scalar twin.

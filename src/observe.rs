@@ -1,0 +1,112 @@
+//! What goes sideways: events for whoever watches, and the signals by which a caller ends work early.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Receives events as work proceeds. All methods do nothing unless overridden; none may block for long.
+pub trait Observer: Send {
+    /// One event; see [`Event`].
+    fn event(&mut self, event: &Event<'_>) {
+        let _ = event;
+    }
+}
+
+/// The observer that watches nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// Something worth showing or logging.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A long piece of work went from `done` to at most `total` units (bytes, tokens, chunks).
+    Progress {
+        /// What is being done, for a person.
+        what: &'a str,
+        /// Units done so far.
+        done: u64,
+        /// Units in all, 0 when unknown.
+        total: u64,
+    },
+    /// A branch of the search received text (whole code points).
+    BranchText {
+        /// The branch's number, counted from 0.
+        branch: usize,
+        /// The new text.
+        text: &'a str,
+    },
+    /// A branch of the search is complete.
+    BranchDone {
+        /// The branch's number, counted from 0.
+        branch: usize,
+        /// Its extracted answer, if there was one.
+        answer: Option<&'a str>,
+        /// Tokens that it decoded.
+        tokens: usize,
+    },
+}
+
+/// Ends work early when asked, from any thread. Clones share one flag.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken {
+    flag: Arc<AtomicBool>,
+}
+
+impl CancelToken {
+    /// A token that nobody has cancelled yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the work to end; it does so within one layer of one forward pass.
+    pub fn cancel(&self) {
+        self.flag.store(true, Ordering::Release);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.flag.load(Ordering::Acquire)
+    }
+}
+
+/// The two reasons to stop in the middle of a forward pass. Cheap to clone; checked between layers.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt {
+    /// Cancelled by the caller.
+    pub cancel: CancelToken,
+    /// Not a moment later than this.
+    pub deadline: Option<Instant>,
+}
+
+impl Interrupt {
+    /// An error of kind [`Cancelled`](ErrorKind::Cancelled) once either reason holds.
+    pub fn check(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+        }
+        if self.deadline.is_some_and(|d| Instant::now() >= d) {
+            return Err(Error::new(ErrorKind::Cancelled, "the deadline passed"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupt_holds_until_one_of_its_reasons_does() {
+        let interrupt = Interrupt::default();
+        assert!(interrupt.check().is_ok());
+        interrupt.cancel.clone().cancel();
+        assert_eq!(interrupt.check().unwrap_err().kind(), ErrorKind::Cancelled);
+        let late = Interrupt { deadline: Some(Instant::now()), ..Interrupt::default() };
+        assert!(late.check().is_err());
+    }
+}

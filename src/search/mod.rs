@@ -1,0 +1,1 @@
+//! Search for an answer within a budget.

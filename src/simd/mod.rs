@@ -1,0 +1,1 @@
+//! Instruction-set tokens, their intrinsics and the dispatch between them.
