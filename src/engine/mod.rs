@@ -89,4 +89,8 @@ pub trait Engine: Send {
 
     /// Bytes in use.
     fn memory(&self) -> MemoryReport;
+
+    /// Caps KV at `bytes` from now on ([`MemoryReport::kv_limit`]). Pages already in use stay, only growth past the cap is
+    /// refused, so a search can tighten the cap for its own duration and put the old one back.
+    fn set_kv_limit(&mut self, bytes: u64);
 }
