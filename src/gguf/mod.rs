@@ -1,1 +1,20 @@
 //! The GGUF container: parse, validate, write (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>).
+//!
+//! Everything in a file is hostile until it has passed through here: a [`Gguf`] holds only keys, names, types and
+//! extents that were checked against the file and against [`Limits`](crate::Limits).
+#![forbid(unsafe_code)]
+
+mod cursor;
+mod directory;
+mod extent;
+mod file;
+mod fingerprint;
+mod metadata;
+mod quote;
+mod split;
+mod value;
+
+pub use directory::TensorInfo;
+pub use file::Gguf;
+pub use metadata::Metadata;
+pub use value::{Array, StrArray, Value};

@@ -4,6 +4,8 @@
 
 use crate::error::{Error, Result};
 
+mod names;
+
 /// The format of a tensor's data. Discriminants are ggml's type numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(non_camel_case_types)]
@@ -63,10 +65,20 @@ impl QuantType {
 
     /// The format with ggml's type number `id`; an error that names the type when it is not supported.
     pub fn from_ggml(id: u32) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|t| *t as u32 == id)
-            .ok_or_else(|| Error::unsupported(format!("tensor type {id} is not supported")))
+        Self::ALL.into_iter().find(|t| *t as u32 == id).ok_or_else(|| match names::of_ggml(id) {
+            Some(name) => Error::unsupported(format!("tensor type {name} is not supported")),
+            None => Error::unsupported(format!("tensor type number {id} is unknown")),
+        })
+    }
+
+    /// The format called `name`, in any case: `"q4_k"` is [`Q4_K`](Self::Q4_K).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The name that ggml and file names use, such as `Q4_K`.
+    pub fn name(self) -> &'static str {
+        names::of_ggml(self as u32).unwrap_or("unknown")
     }
 
     /// Elements in one block.

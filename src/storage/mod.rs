@@ -1,1 +1,8 @@
 //! Bytes of a file, mapped or read, and the atomic save. The only user of `memmap2`.
+
+mod atomic;
+mod bytes;
+mod mapped;
+
+pub use atomic::save_atomic;
+pub use bytes::{Bytes, LoadMode};

@@ -1,0 +1,349 @@
+//! [`Bytes`]: an immutable, shared run of bytes, whatever holds it.
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::mapped::{Mapped, Stamp};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Alignment of everything that this library allocates for file bytes: a cache line, and the widest vector register.
+const LINE: usize = 64;
+
+/// Bytes read at once; also the first allocation for a file that does not tell its size.
+const CHUNK: usize = 1 << 20;
+
+/// How a file comes into memory, and what happens when another program changes it afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LoadMode {
+    /// Map the file: pages are loaded on first use and shared with other processes.
+    ///
+    /// When the file changes under the mapping:
+    /// - [`Bytes::check_unchanged`] reports [`ErrorKind::FileChanged`]. Whoever computes from the bytes calls it after
+    ///   the computation and before using the result, so that no answer from changed bytes is ever handed out.
+    /// - touching a page that lies wholly behind the new end raises `SIGBUS` (Unix): the process ends, it does not
+    ///   compute on. No handler is installed, because a library must not own the host's signals.
+    /// - bytes behind the new end but inside its last page read as zero, silently; only the check can tell.
+    ///
+    /// Replacing the file by a rename is harmless: the mapping keeps the old content.
+    #[default]
+    Mmap,
+    /// Copy the whole file into memory; later changes to the file have no effect.
+    ///
+    /// A change *while* it is being copied is reported as [`ErrorKind::FileChanged`].
+    Read,
+}
+
+/// An immutable run of bytes: owned, mapped from a file, or part of the program. A clone shares, it copies nothing.
+#[derive(Clone)]
+pub struct Bytes {
+    holder: Arc<Holder>,
+}
+
+enum Holder {
+    Lines { lines: Vec<Line>, len: usize },
+    Vec(Vec<u8>),
+    Mapped(Mapped),
+    Static(&'static [u8]),
+}
+
+#[derive(Clone, Copy, Zeroable, Pod)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+impl Bytes {
+    /// The content of the regular file at `path`. Folders, pipes, devices and empty files are refused.
+    pub fn open(path: &Path, mode: LoadMode) -> Result<Self> {
+        Self::open_inner(path, mode).map_err(|e| e.context(format_args!("opening {path:?}")))
+    }
+
+    /// Bytes that the caller owns, taken over without a copy.
+    pub fn from_vec(bytes: Vec<u8>) -> Self {
+        Self::new(Holder::Vec(bytes))
+    }
+
+    /// Bytes that are part of the program, such as an embedded model.
+    pub fn from_static(bytes: &'static [u8]) -> Self {
+        Self::new(Holder::Static(bytes))
+    }
+
+    /// The same bytes, starting at a multiple of 64: themselves where they already do, else a copy.
+    pub fn aligned(self) -> Result<Self> {
+        let bytes = self.as_slice();
+        if bytes.as_ptr().addr().is_multiple_of(LINE) || bytes.is_empty() {
+            return Ok(self);
+        }
+        let mut lines = reserve(bytes.len())?;
+        lines.resize(bytes.len().div_ceil(LINE), Line::zeroed());
+        let (whole, _) = bytemuck::cast_slice_mut::<Line, u8>(&mut lines).split_at_mut(bytes.len());
+        whole.copy_from_slice(bytes);
+        Ok(Self::new(Holder::Lines { lines, len: bytes.len() }))
+    }
+
+    /// All bytes. For a mapped file see [`LoadMode::Mmap`] on what a change of the file does.
+    pub fn as_slice(&self) -> &[u8] {
+        match &*self.holder {
+            Holder::Lines { lines, len } => bytemuck::cast_slice(lines).get(..*len).unwrap_or_default(),
+            Holder::Vec(bytes) => bytes,
+            Holder::Mapped(mapped) => mapped.as_slice(),
+            Holder::Static(bytes) => bytes,
+        }
+    }
+
+    /// How many bytes.
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the bytes are the file itself, mapped; if so, they cost no memory of their own.
+    pub fn is_mapped(&self) -> bool {
+        matches!(&*self.holder, Holder::Mapped(_))
+    }
+
+    /// An error of kind [`ErrorKind::FileChanged`] when a mapped file no longer has the size, the time of modification
+    /// or the identity it had when it was opened. One `fstat`, about a microsecond; nothing for bytes not mapped.
+    ///
+    /// It sees what the file system records: a change that leaves the recorded time as it was (two writes within one
+    /// tick of the file system's clock, or a program that sets the time back) and keeps the size goes unseen.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match &*self.holder {
+            Holder::Mapped(mapped) => mapped.check_unchanged(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ask the system to load the bytes of `range` soon. Advice only: where it is not available, nothing happens.
+    pub fn advise_will_need(&self, range: Range<usize>) {
+        if let Holder::Mapped(mapped) = &*self.holder {
+            mapped.advise_will_need(range);
+        }
+    }
+
+    /// Tell the system that the bytes of `range` are about to be read once, in order. Advice only.
+    pub fn advise_sequential(&self, range: Range<usize>) {
+        if let Holder::Mapped(mapped) = &*self.holder {
+            mapped.advise_sequential(range);
+        }
+    }
+
+    /// Tell the system that the bytes of `range` will not be needed soon, so that their pages may leave this process.
+    /// Advice only; reading them again loads them from the file again.
+    pub fn advise_dont_need(&self, range: Range<usize>) {
+        if let Holder::Mapped(mapped) = &*self.holder {
+            mapped.advise_dont_need(range);
+        }
+    }
+
+    fn new(holder: Holder) -> Self {
+        Self { holder: Arc::new(holder) }
+    }
+
+    fn open_inner(path: &Path, mode: LoadMode) -> Result<Self> {
+        // Asked before opening, because opening a pipe would wait for its writer.
+        regular(&std::fs::metadata(path).map_err(|e| Error::io("finding the file", e))?)?;
+        let file = File::open(path).map_err(|e| Error::io("opening the file", e))?;
+        let stamp = Stamp::of(&file)?;
+        regular(stamp.metadata())?;
+        match mode {
+            LoadMode::Mmap => Ok(Self::new(Holder::Mapped(Mapped::new(file, stamp)?))),
+            LoadMode::Read => {
+                let read = read(&file, stamp.metadata().len())?;
+                stamp.check(&file)?;
+                Ok(Self::new(read))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = match &*self.holder {
+            Holder::Lines { .. } | Holder::Vec(_) => "owned",
+            Holder::Mapped(_) => "mapped",
+            Holder::Static(_) => "static",
+        };
+        write!(f, "Bytes({held}, {} bytes)", self.len())
+    }
+}
+
+fn regular(metadata: &Metadata) -> Result<()> {
+    if metadata.is_dir() {
+        return Err(Error::invalid("this is a folder; give the path of a file"));
+    }
+    if !metadata.is_file() {
+        return Err(Error::invalid("this is a pipe, socket or device; give the path of a regular file"));
+    }
+    Ok(())
+}
+
+/// Reads to the end. `size` is what the file system says; it decides the first allocation and nothing else, because
+/// some file systems (`/proc`) say zero for files that have content.
+fn read(mut file: &File, size: u64) -> Result<Holder> {
+    let size = usize::try_from(size).map_err(|_| Error::new(ErrorKind::Memory, "the file is larger than memory"))?;
+    // One byte more than the size, so that the end of the file shows without growing.
+    let mut lines = reserve(size.saturating_add(1))?;
+    let mut len = 0;
+    loop {
+        if len == lines.len() * LINE {
+            let spare = lines.capacity() - lines.len();
+            let more = if spare > 0 { spare.min(CHUNK / LINE) } else { CHUNK / LINE };
+            lines.try_reserve(more).map_err(|e| no_memory(len, e))?;
+            lines.resize(lines.len() + more, Line::zeroed());
+        }
+        let free = bytemuck::cast_slice_mut::<Line, u8>(&mut lines).get_mut(len..).unwrap_or_default();
+        match file.read(free) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("reading the file", e)),
+        }
+    }
+    if len == 0 {
+        return Err(Error::format("the file is empty"));
+    }
+    lines.truncate(len.div_ceil(LINE));
+    Ok(Holder::Lines { lines, len })
+}
+
+fn reserve(len: usize) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    lines.try_reserve_exact(len.div_ceil(LINE)).map_err(|e| no_memory(len, e))?;
+    Ok(lines)
+}
+
+fn no_memory(len: usize, source: std::collections::TryReserveError) -> Error {
+    Error::new(ErrorKind::Memory, format!("no memory for {len} bytes; map the file instead of reading it"))
+        .with_source(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const BOTH: [LoadMode; 2] = [LoadMode::Mmap, LoadMode::Read];
+
+    fn kind_and_message(path: &Path, mode: LoadMode) -> (ErrorKind, String) {
+        let e = Bytes::open(path, mode).unwrap_err();
+        (e.kind(), e.to_string())
+    }
+
+    #[test]
+    fn both_modes_give_the_file_aligned_to_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        for len in [1, 63, 64, 65, CHUNK - 1, CHUNK, 2 * CHUNK + 7] {
+            let content: Vec<u8> = (0..len).map(|i| (i * 31 % 251) as u8).collect();
+            let path = dir.path().join("f");
+            std::fs::write(&path, &content).unwrap();
+            for mode in BOTH {
+                let bytes = Bytes::open(&path, mode).unwrap();
+                assert!(bytes.as_slice() == content, "{mode:?} {len}");
+                assert!(bytes.as_slice().as_ptr().addr().is_multiple_of(LINE));
+                assert_eq!(bytes.is_mapped(), mode == LoadMode::Mmap);
+                bytes.check_unchanged().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn folders_missing_and_empty_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = dir.path().join("empty");
+        std::fs::write(&empty, b"").unwrap();
+        for mode in BOTH {
+            let (kind, message) = kind_and_message(dir.path(), mode);
+            assert!(kind == ErrorKind::InvalidArgument && message.contains("folder"), "{message}");
+            let (kind, message) = kind_and_message(&empty, mode);
+            assert!(kind == ErrorKind::Format && message.contains("empty"), "{message}");
+            let (kind, message) = kind_and_message(&dir.path().join("missing"), mode);
+            assert!(kind == ErrorKind::Io && message.contains("missing"), "{message}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_its_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&pipe, Path::new("/dev/zero")] {
+            for mode in BOTH {
+                let (kind, message) = kind_and_message(path, mode);
+                assert!(kind == ErrorKind::InvalidArgument && message.contains("pipe"), "{message}");
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_says_it_is_empty_is_still_read() {
+        let path = Path::new("/proc/self/limits");
+        assert_eq!(std::fs::metadata(path).unwrap().len(), 0);
+        assert!(Bytes::open(path, LoadMode::Read).unwrap().len() > 100);
+        assert_eq!(kind_and_message(path, LoadMode::Mmap).0, ErrorKind::Format);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_sparse_file_larger_than_memory_is_an_error_not_an_allocation() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        if file.set_len(1 << 43).is_err() {
+            return; // the file system of this machine has no such sparse files
+        }
+        let (kind, message) = kind_and_message(&path, LoadMode::Read);
+        assert!(kind == ErrorKind::Memory && message.contains("map the file"), "{message}");
+    }
+
+    #[test]
+    fn a_change_of_a_mapped_file_is_seen_and_of_a_read_one_has_no_effect() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, vec![7; 10_000]).unwrap();
+        let [mapped, read] = BOTH.map(|mode| Bytes::open(&path, mode).unwrap());
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+        assert_eq!(mapped.check_unchanged().unwrap_err().kind(), ErrorKind::FileChanged);
+        read.check_unchanged().unwrap();
+        assert_eq!(read.as_slice(), vec![7; 10_000]);
+    }
+
+    #[test]
+    fn unaligned_bytes_are_copied_and_aligned_ones_are_not() {
+        static TEXT: &[u8] = b"0123456789";
+        let bytes = Bytes::from_static(TEXT.get(1..).unwrap());
+        let aligned = bytes.aligned().unwrap();
+        assert_eq!(aligned.as_slice(), b"123456789");
+        assert!(aligned.as_slice().as_ptr().addr().is_multiple_of(LINE));
+        let again = aligned.clone().aligned().unwrap();
+        assert_eq!(aligned.as_slice().as_ptr(), again.as_slice().as_ptr());
+        assert_eq!(Bytes::from_vec(vec![1, 2, 3]).aligned().unwrap().as_slice(), [1, 2, 3]);
+        assert!(Bytes::from_vec(Vec::new()).aligned().unwrap().is_empty());
+    }
+
+    #[test]
+    fn advice_never_fails_whatever_the_range() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, vec![7; 10_000]).unwrap();
+        for bytes in [Bytes::open(&path, LoadMode::Mmap).unwrap(), Bytes::from_vec(vec![7; 10_000])] {
+            for range in [0..10_000, 4_097..4_099, 9_999..usize::MAX, usize::MAX..usize::MAX, 5..5] {
+                bytes.advise_will_need(range.clone());
+                bytes.advise_sequential(range.clone());
+                bytes.advise_dont_need(range);
+            }
+            assert_eq!(bytes.as_slice(), vec![7; 10_000]);
+        }
+    }
+}
