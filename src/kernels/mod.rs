@@ -1,1 +1,24 @@
 //! Arithmetic over whole tensors: matmul, attention, norm, rope, softmax; each with its scalar twin.
+
+mod activations;
+mod attention;
+mod matmul;
+mod matrix;
+mod norm;
+mod pointwise;
+mod quantize;
+mod rope;
+mod rows;
+mod softmax;
+#[cfg(test)]
+mod testing;
+
+pub use activations::Activations;
+pub use attention::{AttentionShape, KeysValues, attention};
+pub use matmul::matmul;
+pub use matrix::MatrixView;
+pub use norm::{rms_norm, rms_norm_inplace};
+pub use pointwise::{add, add_bias, all_finite, gelu_mul, scale, silu_mul, soft_cap, store_f16};
+pub use rope::{RopeStyle, rope};
+pub use rows::get_row;
+pub use softmax::softmax;

@@ -1,0 +1,327 @@
+//! Attention of one query token over the keys and values of its path.
+//!
+//! Scores lie by absolute position, sums run over lanes by absolute position and values are added in order of position,
+//! so the result does not depend on how the path is cut into pages.
+
+use crate::simd::{Isa, LANES, Simd, dispatch, tanh};
+use half::f16;
+use std::cell::Cell;
+
+/// What one call computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionShape {
+    /// Elements of a head.
+    pub head_dim: usize,
+    /// The first position seen: 0, or the edge of a sliding window.
+    pub start: usize,
+    /// The position after the last one seen.
+    pub end: usize,
+    /// Factor on the scores, usually `1 / sqrt(head_dim)`.
+    pub scale: f32,
+    /// Scores become `cap * tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
+}
+
+/// Neighbouring positions of one KV head, each slice `[token][head_dim]`.
+#[derive(Debug, Clone, Copy)]
+pub struct KeysValues<'a> {
+    /// Keys.
+    pub keys: &'a [f16],
+    /// Values.
+    pub values: &'a [f16],
+}
+
+/// Query heads that share one load of a key or value.
+const HEADS: usize = 4;
+
+thread_local! {
+    /// Scores, kept between calls so that long contexts do not allocate.
+    static SCORES: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// For each query head of `q` (`[head][head_dim]`, all reading the same KV head): softmax over the positions
+/// `start..end` of `scale * q . key`, then the weighted sum of the values into `out` (`[head][head_dim]`).
+///
+/// `path` covers positions from 0 in order; probabilities stay f32.
+pub fn attention<'a>(
+    isa: Isa,
+    shape: &AttentionShape,
+    q: &[f32],
+    path: impl IntoIterator<Item = KeysValues<'a>>,
+    out: &mut [f32],
+) {
+    let path: Vec<_> = path.into_iter().collect();
+    let mut scores = SCORES.take();
+    attend(isa, shape, q, &path, &mut scores, out);
+    SCORES.set(scores);
+}
+
+dispatch! {
+    fn attend(shape: &AttentionShape, q: &[f32], path: &[KeysValues<'_>], scores: &mut Vec<f32>, out: &mut [f32])
+        = attend_with
+}
+
+#[inline(always)]
+fn attend_with<S: Simd>(
+    s: S,
+    shape: &AttentionShape,
+    q: &[f32],
+    path: &[KeysValues<'_>],
+    scores: &mut Vec<f32>,
+    out: &mut [f32],
+) {
+    let dim = shape.head_dim.max(1);
+    // Whole vectors of absolute positions; those outside start..end keep a score of minus infinity.
+    let base = shape.start / LANES * LANES;
+    let span = shape.end.saturating_sub(base).next_multiple_of(LANES);
+    scores.clear();
+    scores.resize(q.len() / dim * span, f32::NEG_INFINITY);
+    let tiles = q.chunks(HEADS * dim).zip(out.chunks_mut(HEADS * dim)).zip(scores.chunks_mut((HEADS * span).max(1)));
+    for ((q, out), scores) in tiles {
+        let task = Task { s, shape, path, base, span, dim };
+        match q.len() / dim {
+            1 => task.run::<1, 8>(q, scores, out),
+            2 => task.run::<2, 4>(q, scores, out),
+            3 => task.run::<3, 2>(q, scores, out),
+            _ => task.run::<HEADS, 2>(q, scores, out),
+        }
+    }
+}
+
+struct Task<'a, S> {
+    s: S,
+    shape: &'a AttentionShape,
+    path: &'a [KeysValues<'a>],
+    base: usize,
+    span: usize,
+    dim: usize,
+}
+
+impl<S: Simd> Task<'_, S> {
+    /// All of attention for `H` query heads; values are summed `V` vectors of a head at a time.
+    #[inline(always)]
+    fn run<const H: usize, const V: usize>(&self, q: &[f32], scores: &mut [f32], out: &mut [f32]) {
+        self.score::<H>(q, scores);
+        let mut factors = [0.0; H];
+        for (row, factor) in scores.chunks_exact_mut(self.span.max(1)).zip(&mut factors) {
+            let (row, _) = row.as_chunks_mut();
+            if let Some(cap) = self.shape.soft_cap {
+                self.cap(row, cap);
+            }
+            *factor = 1.0 / super::softmax::exp_minus_max(self.s, row, None);
+        }
+        let mut first = 0;
+        while first + V * LANES <= self.dim {
+            self.sum_values::<H, V>(scores, &factors, first, LANES, out);
+            first += V * LANES;
+        }
+        while first < self.dim {
+            self.sum_values::<H, 1>(scores, &factors, first, LANES.min(self.dim - first), out);
+            first += LANES;
+        }
+    }
+
+    /// `scores[head][position - base] = scale * q[head] . key[position]`.
+    #[inline(always)]
+    fn score<const H: usize>(&self, q: &[f32], scores: &mut [f32]) {
+        let (s, dim) = (self.s, self.dim);
+        let mut position = 0;
+        for stretch in self.path {
+            for key in stretch.keys.chunks_exact(dim) {
+                if (self.shape.start..self.shape.end).contains(&position) {
+                    let mut acc = [s.splat(0.0); H];
+                    let (full, tail) = key.as_chunks::<LANES>();
+                    for (i, key) in full.iter().enumerate() {
+                        let key = s.load_f16(key);
+                        for (h, acc) in acc.iter_mut().enumerate() {
+                            *acc = s.mul_add(vector(s, &q[h * dim + i * LANES..], LANES), key, *acc);
+                        }
+                    }
+                    if !tail.is_empty() {
+                        let key = s.load_f16(&padded(tail));
+                        for (h, acc) in acc.iter_mut().enumerate() {
+                            *acc = s.mul_add(vector(s, &q[(h + 1) * dim - tail.len()..], tail.len()), key, *acc);
+                        }
+                    }
+                    for (h, acc) in acc.into_iter().enumerate() {
+                        scores[h * self.span + position - self.base] = s.sum(acc) * self.shape.scale;
+                    }
+                }
+                position += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn cap(&self, row: &mut [[f32; LANES]], cap: f32) {
+        let (s, cap, lowest) = (self.s, self.s.splat(cap), self.s.splat(f32::MIN));
+        for scores in row {
+            let x = s.load(scores);
+            let capped = s.mul(cap, tanh(s, s.div(x, cap)));
+            // Minus infinity marks positions out of sight and must stay so.
+            s.store(s.select_lt(x, lowest, x, capped), scores);
+        }
+    }
+
+    /// Elements `first..` of every head's output, `V` vectors of `width` used lanes.
+    #[inline(always)]
+    fn sum_values<const H: usize, const V: usize>(
+        &self,
+        scores: &[f32],
+        factors: &[f32; H],
+        first: usize,
+        width: usize,
+        out: &mut [f32],
+    ) {
+        let (s, dim) = (self.s, self.dim);
+        let mut acc = [[s.splat(0.0); V]; H];
+        let mut position = 0;
+        for stretch in self.path {
+            for value in stretch.values.chunks_exact(dim) {
+                if (self.shape.start..self.shape.end).contains(&position) {
+                    let (vectors, _) = value[first..].as_chunks::<LANES>();
+                    let mut v = [s.splat(0.0); V];
+                    for (i, v) in v.iter_mut().enumerate() {
+                        *v = match vectors.get(i) {
+                            Some(full) => s.load_f16(full),
+                            None => s.load_f16(&padded(&value[first..])),
+                        };
+                    }
+                    for (h, acc) in acc.iter_mut().enumerate() {
+                        let p = s.splat(scores[h * self.span + position - self.base]);
+                        for (acc, v) in acc.iter_mut().zip(v) {
+                            *acc = s.mul_add(p, v, *acc);
+                        }
+                    }
+                }
+                position += 1;
+            }
+        }
+        for ((acc, factor), out) in acc.into_iter().zip(factors).zip(out.chunks_exact_mut(dim)) {
+            for (acc, out) in acc.into_iter().zip(out[first..].chunks_mut(width)) {
+                let mut lanes = [0.0; LANES];
+                s.store(s.mul(acc, s.splat(*factor)), &mut lanes);
+                out.iter_mut().zip(lanes).for_each(|(out, x)| *out = x);
+            }
+        }
+    }
+}
+
+/// The first `width` values of `x`, then zeros.
+#[inline(always)]
+fn vector<S: Simd>(s: S, x: &[f32], width: usize) -> S::F32 {
+    crate::simd::load_or(s, &x[..width], 0.0)
+}
+
+#[inline(always)]
+fn padded(tail: &[f16]) -> [f16; LANES] {
+    let mut lanes = [f16::ZERO; LANES];
+    lanes.iter_mut().zip(tail).for_each(|(lane, x)| *lane = *x);
+    lanes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{Noise, bits};
+
+    struct Case {
+        shape: AttentionShape,
+        q: Vec<f32>,
+        keys: Vec<f16>,
+        values: Vec<f16>,
+    }
+
+    fn case(head_dim: usize, heads: usize, start: usize, end: usize, soft_cap: Option<f32>) -> Case {
+        let mut noise = Noise::new((head_dim * 31 + heads * 7 + end) as u64);
+        let mut half = |n| noise.normals(n).into_iter().map(f16::from_f32).collect::<Vec<_>>();
+        let (keys, values) = (half(end * head_dim), half(end * head_dim));
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        let q = noise.normals(heads * head_dim).into_iter().map(|x| 2.0 * x).collect();
+        Case { shape: AttentionShape { head_dim, start, end, scale, soft_cap }, q, keys, values }
+    }
+
+    fn run(isa: Isa, case: &Case, cuts: &[usize]) -> Vec<f32> {
+        let dim = case.shape.head_dim;
+        let edges: Vec<usize> = [0].iter().chain(cuts).chain([&case.shape.end]).copied().collect();
+        let path = edges.windows(2).map(|e| KeysValues {
+            keys: &case.keys[e[0] * dim..e[1] * dim],
+            values: &case.values[e[0] * dim..e[1] * dim],
+        });
+        let mut out = vec![0.0; case.q.len()];
+        attention(isa, &case.shape, &case.q, path, &mut out);
+        out
+    }
+
+    fn oracle(case: &Case) -> Vec<f64> {
+        let (shape, dim) = (&case.shape, case.shape.head_dim);
+        let row = |of: &[f16], t: usize| of[t * dim..(t + 1) * dim].iter().map(|x| x.to_f64()).collect::<Vec<_>>();
+        let head = |q: &[f32]| {
+            let score = |t: usize| {
+                let dot: f64 = q.iter().zip(row(&case.keys, t)).map(|(q, k)| f64::from(*q) * k).sum();
+                let score = dot * f64::from(shape.scale);
+                shape.soft_cap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
+            };
+            let e: Vec<f64> = (shape.start..shape.end).map(|t| score(t).exp()).collect();
+            let sum: f64 = e.iter().sum();
+            let mut out = vec![0.0; dim];
+            for (e, t) in e.iter().zip(shape.start..) {
+                out.iter_mut().zip(row(&case.values, t)).for_each(|(out, v)| *out += e / sum * v);
+            }
+            out
+        };
+        case.q.chunks(dim).flat_map(head).collect()
+    }
+
+    #[test]
+    fn results_match_f64_and_agree_between_instruction_sets() {
+        for head_dim in [32, 64, 80, 96, 128, 256, 20, 5] {
+            for (heads, start, end, cap) in
+                [(1, 0, 1, None), (2, 0, 9, Some(3.0)), (3, 5, 40, None), (4, 0, 65, None), (7, 13, 100, Some(2.0))]
+            {
+                let case = case(head_dim, heads, start, end, cap);
+                let got = run(Isa::Scalar, &case, &[]);
+                for isa in Isa::available() {
+                    assert_eq!(bits(&run(isa, &case, &[])), bits(&got), "{isa:?} dim {head_dim} heads {heads}");
+                }
+                for (got, want) in got.iter().zip(oracle(&case)) {
+                    assert!((f64::from(*got) - want).abs() < 2e-5, "{got} {want}, dim {head_dim} heads {heads}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pages_do_not_change_a_bit() {
+        let case = case(64, 7, 3, 77, None);
+        for isa in Isa::available() {
+            let whole = run(isa, &case, &[]);
+            for cuts in [&[1][..], &[32, 64], &[5, 6, 7, 50], &[76]] {
+                assert_eq!(bits(&run(isa, &case, cuts)), bits(&whole), "{isa:?} {cuts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_gives_the_same_bits_alone_and_among_others() {
+        let case = case(80, 6, 0, 50, None);
+        for isa in Isa::available() {
+            let together = run(isa, &case, &[]);
+            for (h, q) in case.q.chunks(80).enumerate() {
+                let mut out = vec![0.0; 80];
+                let path = [KeysValues { keys: &case.keys, values: &case.values }];
+                attention(isa, &case.shape, q, path, &mut out);
+                assert_eq!(bits(&out), bits(&together[h * 80..][..80]), "{isa:?} head {h}");
+            }
+        }
+    }
+
+    #[test]
+    fn positions_out_of_sight_do_not_matter() {
+        let mut case = case(64, 2, 21, 50, None);
+        let want = run(Isa::detect(), &case, &[]);
+        case.keys[..21 * 64].fill(f16::NAN);
+        case.values[..21 * 64].fill(f16::NAN);
+        assert_eq!(bits(&run(Isa::detect(), &case, &[])), bits(&want));
+    }
+}
