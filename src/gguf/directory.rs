@@ -144,6 +144,20 @@ fn place(tensor: &TensorInfo, offset: u64, data: Extent, alignment: u32, len: us
     }
 }
 
+/// Bytes of a tensor to be written, by the rules for one that is read.
+pub(super) fn byte_len(shape: &[u64], ty: QuantType, what: &str) -> Result<u64> {
+    let mut dims = [1; MAX_DIMS as usize];
+    if shape.is_empty() || shape.len() > dims.len() || shape.contains(&0) {
+        return Err(Error::invalid(format!(
+            "{what} has the shape {shape:?}; one to four numbers above zero are needed"
+        )));
+    }
+    for (to, from) in dims.iter_mut().zip(shape) {
+        *to = *from;
+    }
+    size(&dims, ty, what).map(|(_, len)| len as u64)
+}
+
 fn check_overlap(tensors: &[TensorInfo]) -> Result<()> {
     let mut order: Vec<&TensorInfo> = tensors.iter().collect();
     order.sort_by_key(|t| t.start);

@@ -67,8 +67,8 @@ impl Gguf {
         self.index.get(name).and_then(|i| self.tensors.get(*i))
     }
 
-    /// The data of `tensor`: exactly its bytes, starting at a multiple of [`alignment`](Self::alignment). Empty for a
-    /// tensor of another model that does not fit into this one.
+    /// The data of `tensor`: exactly its bytes, in memory at a multiple of [`alignment`](Self::alignment), of 64 where
+    /// that is larger. Empty for a tensor of another model that does not fit into this one.
     pub fn data(&self, tensor: &TensorInfo) -> &[u8] {
         self.parts.get(tensor.part).and_then(|bytes| bytes.as_slice().get(tensor.range())).unwrap_or_default()
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::cursor::Cursor;
 use super::quote::Quoted;
-use super::value::{Array, StrArray, Value};
+use super::str_array::StrArray;
+use super::value::{Array, Value};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
@@ -70,9 +71,10 @@ impl Metadata {
 
     /// Adds an entry; a key that is already there is an error.
     pub(super) fn insert(&mut self, key: &str, value: Value) -> Result<()> {
-        if self.index.insert(key.to_owned(), self.entries.len()).is_some() {
+        if self.index.contains_key(key) {
             return Err(Error::format(format!("metadata key {} appears twice", Quoted(key))));
         }
+        self.index.insert(key.to_owned(), self.entries.len());
         self.entries.push((key.to_owned(), value));
         Ok(())
     }

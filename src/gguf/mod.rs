@@ -6,15 +6,20 @@
 
 mod cursor;
 mod directory;
+mod encode;
 mod extent;
 mod file;
 mod fingerprint;
 mod metadata;
 mod quote;
 mod split;
+mod str_array;
 mod value;
+mod writer;
 
 pub use directory::TensorInfo;
 pub use file::Gguf;
 pub use metadata::Metadata;
-pub use value::{Array, StrArray, Value};
+pub use str_array::StrArray;
+pub use value::{Array, Value};
+pub use writer::GgufWriter;

@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::extent::Extent;
+use super::str_array::StrArray;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 
@@ -42,58 +43,6 @@ pub enum Array {
     F64(Vec<f64>),
     Bool(Vec<bool>),
     Str(StrArray),
-}
-
-/// Many strings in one allocation: a vocabulary of 260,000 tokens costs its text and four bytes per token.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StrArray {
-    text: String,
-    /// Where each string ends in `text`; it starts where the one before it ends.
-    ends: Vec<u32>,
-}
-
-impl StrArray {
-    /// String number `i`.
-    pub fn get(&self, i: usize) -> Option<&str> {
-        let end = *self.ends.get(i)? as usize;
-        let start = match i.checked_sub(1) {
-            Some(before) => *self.ends.get(before)? as usize,
-            None => 0,
-        };
-        self.text.get(start..end)
-    }
-
-    /// How many strings.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// The strings in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
-        (0..self.len()).map(|i| self.get(i).unwrap_or_default())
-    }
-
-    /// The strings of `items`; an error when their text passes 4 GiB.
-    pub fn from_strs<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> Result<Self> {
-        let mut all = Self::default();
-        for item in items {
-            all.push(item.as_ref())?;
-        }
-        Ok(all)
-    }
-
-    fn push(&mut self, item: &str) -> Result<()> {
-        let end = self.text.len().checked_add(item.len()).and_then(|n| u32::try_from(n).ok());
-        let end = end.ok_or_else(|| Error::format("an array of strings holds more than 4 GiB of text"))?;
-        self.text.push_str(item);
-        self.ends.push(end);
-        Ok(())
-    }
 }
 
 impl Value {
@@ -210,7 +159,7 @@ impl Array {
         let elements = format!("elements in {what}");
         let n = cursor.count(stated, size, limits.gguf_array_len, &elements)?;
         if tag == tag::STR {
-            return read_strs(cursor, n, limits, what).map(Self::Str);
+            return StrArray::read(cursor, n, limits, what).map(Self::Str);
         }
         let bytes = Extent::new(stated).mul(size).ok_or_else(|| Error::format(format!("{what} is too large")))?;
         let bytes = cursor.take(bytes, what)?;
@@ -230,6 +179,49 @@ impl Array {
     }
 }
 
+macro_rules! from {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<$type> for Value {
+            fn from(x: $type) -> Self {
+                Self::$variant(x)
+            }
+        }
+
+        impl From<Vec<$type>> for Value {
+            fn from(items: Vec<$type>) -> Self {
+                Self::Array(Array::$variant(items))
+            }
+        }
+    )*};
+}
+
+from!(u8 => U8, i8 => I8, u16 => U16, i16 => I16, u32 => U32, i32 => I32, u64 => U64, i64 => I64, f32 => F32, f64 => F64);
+from!(bool => Bool);
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Str(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Str(text)
+    }
+}
+
+impl From<StrArray> for Value {
+    fn from(items: StrArray) -> Self {
+        Self::Array(Array::Str(items))
+    }
+}
+
+impl From<Array> for Value {
+    fn from(items: Array) -> Self {
+        Self::Array(items)
+    }
+}
+
 /// GGUF's numbers for value types.
 pub(super) mod tag {
     pub(crate) const U8: u32 = 0;
@@ -245,15 +237,6 @@ pub(super) mod tag {
     pub(crate) const U64: u32 = 10;
     pub(crate) const I64: u32 = 11;
     pub(crate) const F64: u32 = 12;
-}
-
-fn read_strs(cursor: &mut Cursor, n: usize, limits: &Limits, what: &str) -> Result<StrArray> {
-    let mut all = StrArray { text: String::new(), ends: Vec::with_capacity(n) };
-    for _ in 0..n {
-        all.push(cursor.str(limits.gguf_string_bytes, what)?)?;
-    }
-    all.text.shrink_to_fit();
-    Ok(all)
 }
 
 fn numbers<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
