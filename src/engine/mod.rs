@@ -2,11 +2,14 @@
 
 mod batch;
 pub mod native;
+mod rng;
+mod sampler;
 
 pub use batch::{Batch, Rows, Want};
+pub use rng::Stream;
+pub use sampler::{Sampled, Sampler, SamplerParams};
 
 use crate::error::Result;
-use crate::text::TokenId;
 
 /// A line of thought inside one engine: a path of tokens whose KV it shares with the branches forked from it.
 ///
