@@ -89,6 +89,13 @@ impl Rows {
         Self::default()
     }
 
+    /// Forgets all rows and fixes the widths of the next ones.
+    pub(crate) fn clear(&mut self, n_vocab: usize, n_embd: usize) {
+        (self.n_vocab, self.n_embd) = (n_vocab, n_embd);
+        self.logits.clear();
+        self.hidden.clear();
+    }
+
     /// The logits of the `i`-th token that asked for logits, length `n_vocab`; `None` past the last.
     pub fn logits(&self, i: usize) -> Option<&[f32]> {
         row(&self.logits, self.n_vocab, i)

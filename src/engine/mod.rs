@@ -18,7 +18,7 @@ use crate::error::Result;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Branch {
     pub(crate) slot: u32,
-    pub(crate) generation: u32,
+    pub(crate) serial: u64,
 }
 
 /// What one engine is and can do.
@@ -41,7 +41,7 @@ pub struct ModelInfo {
     pub n_ctx: usize,
     /// Tokens that the model was trained to hold.
     pub n_ctx_train: usize,
-    /// Branches that one pass decodes at almost the price of one.
+    /// Branches worth decoding in one pass: more of them gain almost nothing.
     pub free_width: usize,
 }
 

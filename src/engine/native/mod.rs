@@ -1,1 +1,216 @@
-//! The native CPU engine: KV tree, forward pass, sampler.
+//! The native CPU engine: KV tree, forward pass.
+
+mod forward;
+mod kv;
+mod pages;
+mod plan;
+mod scratch;
+mod width;
+
+use std::sync::Arc;
+
+pub use width::WidthCost;
+
+use crate::engine::native::forward::Pass;
+use crate::engine::native::kv::KvTree;
+use crate::engine::native::pages::PageLayout;
+use crate::engine::native::plan::Plan;
+use crate::engine::native::scratch::Scratch;
+use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::Team;
+use crate::limits::Limits;
+use crate::model::{Config, Model};
+use crate::simd::Isa;
+
+/// Branches that are assumed to decode at almost the price of one until
+/// [`measure_free_width`](NativeEngine::measure_free_width) has run.
+const ASSUMED_FREE_WIDTH: usize = 8;
+
+/// How a native engine runs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NativeOptions {
+    /// Threads of one forward pass. Default: the processors available to the process.
+    pub threads: usize,
+    /// Tokens that one branch may hold. Default: the model's training context, at most 4,096.
+    pub n_ctx: Option<usize>,
+    /// Cap on KV, in bytes. Default: none.
+    pub kv_limit: Option<u64>,
+    /// Instruction set; the best one available by default.
+    pub isa: Isa,
+    /// Caps on branches and batches.
+    pub limits: Limits,
+}
+
+impl Default for NativeOptions {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            n_ctx: None,
+            kv_limit: None,
+            isa: Isa::detect(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Context when the caller names none: enough for reasoning, small enough that rope tables and masks stay cheap.
+const DEFAULT_N_CTX: usize = 4096;
+
+/// Runs a [`Model`] on the CPU.
+pub struct NativeEngine {
+    model: Arc<Model>,
+    info: ModelInfo,
+    team: Team,
+    isa: Isa,
+    kv: KvTree,
+    scratch: Scratch,
+    max_batch: usize,
+}
+
+impl NativeEngine {
+    /// An engine over `model`, which several engines may share.
+    pub fn new(model: Arc<Model>, options: &NativeOptions) -> Result<Self> {
+        let config = model.config();
+        let n_ctx = options.n_ctx.unwrap_or(config.n_ctx_train.min(DEFAULT_N_CTX));
+        if n_ctx == 0 || n_ctx > config.n_ctx_train {
+            let message = format!("a context of {n_ctx} tokens; the model holds 1 to {}", config.n_ctx_train);
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        let info = ModelInfo {
+            architecture: config.architecture.clone(),
+            name: config.name.clone(),
+            fingerprint: model.fingerprint().to_owned(),
+            n_vocab: config.n_vocab,
+            n_embd: config.n_embd,
+            n_layer: config.n_layer,
+            n_ctx,
+            n_ctx_train: config.n_ctx_train,
+            free_width: ASSUMED_FREE_WIDTH,
+        };
+        let limit = options.kv_limit.unwrap_or(u64::MAX);
+        Ok(Self {
+            team: Team::new(options.threads)?,
+            isa: options.isa,
+            kv: KvTree::new(PageLayout::new(config), limit, options.limits.branches),
+            scratch: Scratch::new(config, n_ctx),
+            max_batch: options.limits.batch_tokens,
+            info,
+            model,
+        })
+    }
+
+    /// What an engine over a model of this configuration would take, before anything is loaded.
+    pub fn estimate(config: &Config, weights: u64) -> Estimate {
+        let layout = PageLayout::new(config);
+        Estimate {
+            weights,
+            kv_per_token: layout.token_bytes(),
+            kv_page: layout.page_bytes(),
+            page_tokens: pages::PAGE_TOKENS,
+            scratch: scratch::bytes(config),
+        }
+    }
+}
+
+/// Bytes that an engine would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Estimate {
+    /// The model's files.
+    pub weights: u64,
+    /// KV of one token of one branch.
+    pub kv_per_token: u64,
+    /// KV is taken in pages of this many bytes.
+    pub kv_page: u64,
+    /// Tokens in one page.
+    pub page_tokens: usize,
+    /// Activations of the largest pass.
+    pub scratch: u64,
+}
+
+impl Estimate {
+    /// KV of `branches` branches that share `prompt` tokens and add `tokens` of their own each.
+    pub fn kv(&self, prompt: usize, branches: usize, tokens: usize) -> u64 {
+        let pages = |n: usize| n.div_ceil(self.page_tokens) as u64;
+        (pages(prompt) + branches as u64 * pages(tokens)).saturating_mul(self.kv_page)
+    }
+
+    /// The most branches of `tokens` tokens each over a common prompt whose KV fits `budget` bytes.
+    pub fn widest(&self, prompt: usize, tokens: usize, budget: u64) -> u64 {
+        let branch = self.kv(0, 1, tokens).max(1);
+        budget.saturating_sub(self.kv(prompt, 0, 0)) / branch
+    }
+}
+
+impl Engine for NativeEngine {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn root(&mut self) -> Result<Branch> {
+        self.kv.root()
+    }
+
+    fn fork(&mut self, at: &Branch) -> Result<Branch> {
+        self.kv.fork(at)
+    }
+
+    fn len(&self, branch: &Branch) -> usize {
+        self.kv.find(branch).map_or(0, |slot| self.kv.len(slot))
+    }
+
+    fn truncate(&mut self, branch: &mut Branch, len: usize) -> Result<()> {
+        self.kv.truncate(branch, len)
+    }
+
+    fn release(&mut self, branch: Branch) {
+        self.kv.release(branch);
+    }
+
+    fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()> {
+        if batch.len() > self.max_batch {
+            let message = format!("{} tokens in one pass; at most {} are allowed", batch.len(), self.max_batch);
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        rows.clear(self.info.n_vocab, self.info.n_embd);
+        let plan = Plan::new(&mut self.kv, batch, self.info.n_vocab, self.info.n_ctx)?;
+        let pass = Pass {
+            model: &self.model,
+            team: &self.team,
+            isa: self.isa,
+            kv: &mut self.kv,
+            scratch: &mut self.scratch,
+            lanes: &plan.lanes,
+            interrupt: &batch.interrupt,
+        };
+        // A mapped file that changed would have given wrong numbers: nothing of this pass may be used then.
+        match pass.run(&plan.steps, rows).and_then(|()| self.model.check_unchanged()) {
+            Ok(()) => {
+                plan.commit(&mut self.kv);
+                Ok(())
+            }
+            Err(error) => {
+                plan.abandon(&mut self.kv);
+                rows.clear(self.info.n_vocab, self.info.n_embd);
+                Err(error)
+            }
+        }
+    }
+
+    fn memory(&self) -> MemoryReport {
+        let pages = self.kv.pages();
+        MemoryReport {
+            weights: self.model.file_bytes(),
+            kv: pages.used(),
+            kv_peak: pages.peak(),
+            kv_limit: pages.limit(),
+            scratch: self.scratch.bytes(),
+        }
+    }
+
+    fn set_kv_limit(&mut self, bytes: u64) {
+        self.kv.pages_mut().set_limit(bytes);
+    }
+}

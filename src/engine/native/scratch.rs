@@ -1,0 +1,105 @@
+//! The activations of one forward pass, kept between passes.
+
+use crate::kernels::Activations;
+use crate::model::{Config, Rope, push_rope};
+
+/// Tokens whose activations are held at once; longer batches run in chunks of this many.
+pub(super) const CHUNK_TOKENS: usize = 512;
+
+/// Buffers by role, each `[token][width]`.
+pub(super) struct Scratch {
+    /// Residual stream, `n_embd` wide.
+    pub x: Vec<f32>,
+    /// Result of a norm, and what a block adds to the residual stream, `n_embd` wide.
+    pub h: Vec<f32>,
+    pub q: Vec<f32>,
+    pub k: Vec<f32>,
+    pub v: Vec<f32>,
+    /// Attention's result, as wide as `q`.
+    pub attn: Vec<f32>,
+    pub gate: Vec<f32>,
+    pub up: Vec<f32>,
+    /// A matmul's input in the weights' partner formats.
+    pub acts: Activations,
+    /// Rotations of global layers.
+    pub rope: RopeTable,
+    /// Rotations of local layers.
+    pub rope_local: Option<RopeTable>,
+}
+
+/// Cosines and sines of the pass's positions, `[token][n_rot / 2]`.
+pub(super) struct RopeTable {
+    frequencies: Vec<f64>,
+    magnitude: f32,
+    pub cos: Vec<f32>,
+    pub sin: Vec<f32>,
+}
+
+impl Scratch {
+    pub fn new(config: &Config, n_ctx: usize) -> Self {
+        Self {
+            x: Vec::new(),
+            h: Vec::new(),
+            q: Vec::new(),
+            k: Vec::new(),
+            v: Vec::new(),
+            attn: Vec::new(),
+            gate: Vec::new(),
+            up: Vec::new(),
+            acts: Activations::default(),
+            rope: RopeTable::new(&config.rope, n_ctx),
+            rope_local: config.window.as_ref().map(|w| RopeTable::new(&w.rope, n_ctx)),
+        }
+    }
+
+    /// Sizes all buffers for `n` tokens.
+    pub fn resize(&mut self, config: &Config, n: usize) {
+        for (buffer, width) in [
+            (&mut self.x, config.n_embd),
+            (&mut self.h, config.n_embd),
+            (&mut self.q, config.n_embd_q()),
+            (&mut self.k, config.n_embd_kv()),
+            (&mut self.v, config.n_embd_kv()),
+            (&mut self.attn, config.n_embd_q()),
+            (&mut self.gate, config.n_ff),
+            (&mut self.up, config.n_ff),
+        ] {
+            buffer.resize(n * width, 0.0);
+        }
+    }
+
+    /// Fills the rotation tables for these positions.
+    pub fn rotate_to(&mut self, positions: impl Iterator<Item = usize> + Clone) {
+        for table in [Some(&mut self.rope), self.rope_local.as_mut()].into_iter().flatten() {
+            table.fill(positions.clone());
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.gate, &self.up];
+        let elements: usize = buffers.iter().map(|b| b.capacity()).sum();
+        (elements * size_of::<f32>()) as u64 + self.acts.bytes() as u64
+    }
+}
+
+impl RopeTable {
+    fn new(rope: &Rope, n_ctx: usize) -> Self {
+        Self { frequencies: rope.frequencies(n_ctx), magnitude: rope.magnitude, cos: Vec::new(), sin: Vec::new() }
+    }
+
+    fn fill(&mut self, positions: impl Iterator<Item = usize>) {
+        self.cos.clear();
+        self.sin.clear();
+        for position in positions {
+            push_rope(position, &self.frequencies, self.magnitude, &mut self.cos, &mut self.sin);
+        }
+    }
+}
+
+/// Bytes of the buffers of the largest chunk: f32 by role, and the quantized input (about one byte an element, in at
+/// most two formats) of the widest matmul.
+pub(super) fn bytes(config: &Config) -> u64 {
+    let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + 2 * config.n_ff;
+    let widest = config.n_ff.max(config.n_embd_q()).max(config.n_embd);
+    (CHUNK_TOKENS * (widths * size_of::<f32>() + widest * 5 / 2)) as u64
+}
