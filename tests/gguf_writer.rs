@@ -1,4 +1,5 @@
 //! What is written can be read, byte for byte as an independent writer writes it.
+#![allow(clippy::unwrap_used, reason = "a failed test has to stop")]
 
 use std::io::Write;
 use std::path::Path;
