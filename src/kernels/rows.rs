@@ -9,8 +9,7 @@ pub fn get_row(w: &MatrixView<'_>, row: usize, out: &mut [f32]) -> Result<()> {
         let (rows, cols, len) = (w.rows(), w.cols(), out.len());
         return Err(Error::invalid(format!("row {row} of a matrix of {rows} rows of {cols}, into {len} values")));
     }
-    super::matmul::dequantize_row(w, row, out);
-    Ok(())
+    w.ty().dequantize(w.row(row), out)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! An output is the same sequence of operations whatever the number of columns, of threads, or the split of rows, so a
 //! branch decoded alone and among others gives the same bits.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod panel;
 mod scalar;
 mod unpack;
@@ -11,7 +13,6 @@ use super::{Activations, MatrixView};
 use crate::error::{Error, Result};
 use crate::exec::{Shards, Team};
 use crate::simd::Isa;
-use panel::Panel;
 use std::ops::Range;
 
 /// Rows of one part begin at multiples of this, so that threads do not write to one cache line.
@@ -33,16 +34,6 @@ pub fn matmul(team: &Team, isa: Isa, w: &MatrixView<'_>, acts: &Activations, out
         job.rows(isa, edge(part)..edge(part + 1));
     });
     Ok(())
-}
-
-/// Row `row` of `w` as numbers, to as many values as `w` has columns.
-pub(super) fn dequantize_row(w: &MatrixView<'_>, row: usize, out: &mut [f32]) {
-    if w.ty().block_len() == 1 {
-        return scalar::widen(w.ty(), w.row(row), out);
-    }
-    let mut panel = Panel::new(w, 1);
-    panel.unpack(w, row, 0);
-    panel.dequantize(w.ty().block_len(), out);
 }
 
 /// One checked product. Disjoint ranges of rows may be computed at the same time.
@@ -69,7 +60,7 @@ impl<'a> Job<'a> {
         match isa {
             Isa::Scalar => scalar::rows(self, rows),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => scalar::rows(self, rows),
+            Isa::Avx2(token) => avx2::rows(token, self, rows),
         }
     }
 
@@ -82,3 +73,6 @@ impl<'a> Job<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

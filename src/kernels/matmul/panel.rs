@@ -65,18 +65,4 @@ impl Panel {
             }
         }
     }
-
-    /// The panel's first row as numbers.
-    pub(super) fn dequantize(&self, block_len: usize, out: &mut [f32]) {
-        for (i, (out, q)) in out.iter_mut().zip(&self.q).enumerate() {
-            let (b, q) = (i / block_len, f32::from(*q));
-            *out = if block_len == 32 {
-                self.d[b] * q + self.m[b]
-            } else {
-                let group = i % 256 / 16;
-                let scale = self.d[b] * f32::from(self.scales[b][group / 2 + group % 2 * 8]);
-                scale * q - self.m[b] * f32::from(self.mins[b][group])
-            };
-        }
-    }
 }

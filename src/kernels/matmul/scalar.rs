@@ -46,7 +46,7 @@ fn has_min256(ty: QuantType) -> bool {
 }
 
 /// A row of floats as f32; what lies beyond it in `out` stays zero.
-pub(super) fn widen(ty: QuantType, row: &[u8], out: &mut [f32]) {
+fn widen(ty: QuantType, row: &[u8], out: &mut [f32]) {
     match ty {
         QuantType::F16 => out.iter_mut().zip(row.chunks_exact(2)).for_each(|(out, b)| *out = half_at(b, 0)),
         QuantType::BF16 => {

@@ -1,0 +1,245 @@
+use super::*;
+use crate::kernels::activations::Partner;
+use crate::kernels::testing::{Noise, bits};
+use crate::quant::QuantType::{self, *};
+use half::{bf16, f16};
+
+struct Case {
+    ty: QuantType,
+    rows: usize,
+    k: usize,
+    data: Vec<u8>,
+    /// `[column][k]`
+    x: Vec<f32>,
+}
+
+/// Where a block of `ty` keeps half-precision numbers.
+fn halves(ty: QuantType) -> &'static [usize] {
+    match ty {
+        F32 | F16 | BF16 => &[],
+        Q4_1 | Q5_1 | Q4_K | Q5_K => &[0, 2],
+        Q4_0 | Q5_0 | Q8_0 | IQ4_NL | IQ4_XS => &[0],
+        Q2_K => &[80, 82],
+        Q3_K => &[108],
+        Q6_K => &[208],
+    }
+}
+
+/// Rows of `k` with bytes from `bytes` and scales from `scales`.
+fn matrix(
+    ty: QuantType,
+    rows: usize,
+    k: usize,
+    mut byte: impl FnMut() -> u8,
+    mut scale: impl FnMut() -> f32,
+) -> Vec<u8> {
+    match ty {
+        F32 => return (0..rows * k).flat_map(|_| scale().to_le_bytes()).collect(),
+        F16 => return (0..rows * k).flat_map(|_| f16::from_f32(scale()).to_le_bytes()).collect(),
+        BF16 => return (0..rows * k).flat_map(|_| bf16::from_f32(scale()).to_le_bytes()).collect(),
+        _ => {}
+    }
+    let mut data: Vec<u8> = (0..rows * ty.row_bytes(k).unwrap()).map(|_| byte()).collect();
+    for block in data.chunks_mut(ty.block_bytes()) {
+        for &at in halves(ty) {
+            block[at..at + 2].copy_from_slice(&f16::from_f32(scale()).to_le_bytes());
+        }
+    }
+    data
+}
+
+fn random(ty: QuantType, rows: usize, blocks: usize, columns: usize) -> Case {
+    // Floats get a row that is no whole number of vectors.
+    let k = if ty.block_len() == 1 { 32 * blocks + 5 } else { ty.block_len() * blocks };
+    let (mut a, mut b) = (Noise::new(ty as u64), Noise::new(ty as u64 + 100));
+    let data = matrix(ty, rows, k, || (a.next() >> 56) as u8, || b.normals(1)[0] * 0.03);
+    Case { ty, rows, k, data, x: Noise::new(9).normals(columns * k) }
+}
+
+fn run(case: &Case, isa: Isa, threads: usize) -> Vec<f32> {
+    let team = Team::new(threads).unwrap();
+    let w = MatrixView::new(case.ty, case.rows, case.k, &case.data).unwrap();
+    let mut acts = Activations::new();
+    acts.set(&case.x, case.k).unwrap();
+    acts.prepare(&team, isa, case.ty);
+    let mut out = vec![f32::NAN; case.x.len() / case.k * case.rows];
+    matmul(&team, isa, &w, &acts, &mut out).unwrap();
+    out
+}
+
+/// One input column as ggml would store it, and per 32 the sum that weights with minimums use.
+fn stored(case: &Case, x: &[f32]) -> (Vec<f64>, Vec<f64>) {
+    let amax = |x: &[f32]| x.iter().fold(0.0f32, |m, x| if x.abs() > m.abs() { *x } else { m });
+    match Partner::of(case.ty) {
+        Partner::Q8 => {
+            let mut sums = Vec::new();
+            let block = |x: &[f32]| {
+                let amax = amax(x).abs();
+                let (d, id) = (amax / 127.0, if amax > 0.0 { 127.0 / amax } else { 0.0 });
+                let q: Vec<f32> = x.iter().map(|x| (x * id).round_ties_even()).collect();
+                sums.push(f16::from_f32(d * q.iter().sum::<f32>()).to_f64());
+                q.into_iter().map(move |q| f16::from_f32(d).to_f64() * f64::from(q)).collect::<Vec<_>>()
+            };
+            (x.chunks(32).flat_map(block).collect(), sums)
+        }
+        Partner::Q8K => {
+            let block = |x: &[f32]| {
+                let inverse = -127.0 / amax(x);
+                let d = if inverse.is_finite() { f64::from(1.0 / inverse) } else { 0.0 };
+                let inverse = if inverse.is_finite() { inverse } else { 0.0 };
+                x.iter().map(move |x| d * f64::from((x * inverse).round_ties_even())).collect::<Vec<_>>()
+            };
+            (x.chunks(256).flat_map(block).collect(), Vec::new())
+        }
+        Partner::F16 => (x.iter().map(|x| f16::from_f32(*x).to_f64()).collect(), Vec::new()),
+        Partner::BF16 => (x.iter().map(|x| bf16::from_f32(*x).to_f64()).collect(), Vec::new()),
+        Partner::F32 => (x.iter().map(|x| f64::from(*x)).collect(), Vec::new()),
+    }
+}
+
+/// Checks `got` against the product of dequantized weights and stored inputs in f64.
+fn check(case: &Case, got: &[f32]) {
+    let mut w = vec![0.0; case.k];
+    for row in 0..case.rows {
+        let view = MatrixView::new(case.ty, case.rows, case.k, &case.data).unwrap();
+        crate::kernels::get_row(&view, row, &mut w).unwrap();
+        let mins: Vec<f64> = match case.ty {
+            Q4_1 | Q5_1 => {
+                let half = |b: &[u8]| f16::from_le_bytes([b[2], b[3]]).to_f64();
+                view.row(row).chunks(case.ty.block_bytes()).map(half).collect()
+            }
+            _ => vec![0.0; case.k.div_ceil(32)],
+        };
+        for (c, x) in case.x.chunks(case.k).enumerate() {
+            let (x, sums) = stored(case, x);
+            let terms = w.iter().zip(&x).enumerate().map(|(i, (w, x))| (f64::from(*w) - mins[i / 32]) * x);
+            let terms: Vec<f64> = terms.chain(mins.iter().zip(&sums).map(|(m, s)| m * s)).collect();
+            let (want, size) = (terms.iter().sum::<f64>(), terms.iter().map(|t| t.abs()).sum::<f64>());
+            let error = (f64::from(got[c * case.rows + row]) - want).abs();
+            // K-quants subtract minimums that are larger than what remains, so the bound counts them too.
+            assert!(error <= size * 4e-6 + 1e-30, "{:?} row {row} column {c}: off by {error} of {size}", case.ty);
+        }
+    }
+}
+
+#[test]
+fn every_format_matches_f64() {
+    for ty in QuantType::ALL {
+        for (rows, blocks) in [(1, 1), (5, 3), (18, 9)] {
+            let case = random(ty, rows, blocks, 3);
+            check(&case, &run(&case, Isa::Scalar, 1));
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_scalar_bits() {
+    for ty in QuantType::ALL {
+        for (rows, blocks, columns) in
+            [(1, 1, 1), (3, 2, 2), (6, 3, 3), (17, 7, 4), (33, 8, 5), (16, 4, 7), (21, 9, 19)]
+        {
+            let case = random(ty, rows, blocks, columns);
+            let want = run(&case, Isa::Scalar, 1);
+            for isa in Isa::available() {
+                assert_eq!(bits(&run(&case, isa, 1)), bits(&want), "{ty:?} on {isa:?}, {rows} rows, {columns} columns");
+            }
+        }
+    }
+}
+
+#[test]
+fn extremes_do_not_saturate() {
+    for ty in QuantType::ALL {
+        let k = ty.block_len().max(32) * 3;
+        for (byte, scale) in
+            [(0xff, 1.0), (0x00, 1.0), (0x80, 1.0), (0x7f, -1.0), (0x0f, 0.0), (0xf0, 6e-8), (0x81, 6e4)]
+        {
+            // All inputs of one sign, of alternating signs, and of signs that alternate by pair.
+            let sign = |i: usize| [1.0, if i % 2 == 0 { 1.0 } else { -1.0 }, if i / 2 % 2 == 0 { 1.0 } else { -1.0 }];
+            let x: Vec<f32> = (0..9).flat_map(|c| (0..k).map(move |i| sign(i)[c % 3] * 0.5)).collect();
+            let case = Case { ty, rows: 5, k, data: matrix(ty, 5, k, || byte, || scale), x };
+            let want = run(&case, Isa::Scalar, 1);
+            check(&case, &want);
+            for isa in Isa::available() {
+                assert_eq!(bits(&run(&case, isa, 1)), bits(&want), "{ty:?} on {isa:?}, bytes {byte:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn zero_and_vanishing_inputs_give_zero() {
+    for ty in QuantType::ALL {
+        for size in [0.0, 1e-38, 1e-45] {
+            let mut case = random(ty, 4, 2, 2);
+            case.x.iter_mut().for_each(|x| *x = size * x.signum());
+            for isa in Isa::available() {
+                assert!(run(&case, isa, 1).iter().all(|y| y.abs() < 1e-30), "{ty:?} on {isa:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_column_gives_the_same_bits_in_every_batch() {
+    for ty in QuantType::ALL {
+        let all = random(ty, 18, 2, 33);
+        for isa in Isa::available() {
+            let alone = |x: &[f32]| run(&Case { data: all.data.clone(), x: x.to_vec(), ..all }, isa, 1);
+            let want: Vec<f32> = all.x.chunks(all.k).flat_map(alone).collect();
+            for n in 1..=33 {
+                let batch = Case { data: all.data.clone(), x: all.x[..n * all.k].to_vec(), ..all };
+                assert_eq!(bits(&run(&batch, isa, 1)), bits(&want[..n * all.rows]), "{ty:?} on {isa:?}, batch {n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    for ty in QuantType::ALL {
+        for columns in [1, 3, 16] {
+            let case = random(ty, 131, if ty.block_len() == 256 { 1 } else { 8 }, columns);
+            for isa in Isa::available() {
+                let want = run(&case, isa, 1);
+                for threads in [2, 3, 5] {
+                    assert_eq!(bits(&run(&case, isa, threads)), bits(&want), "{ty:?} on {isa:?}, {threads} threads");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bad_input_reaches_the_output() {
+    for ty in QuantType::ALL {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut case = random(ty, 3, 2, 9);
+            case.x[4 * case.k + 11] = bad;
+            for isa in Isa::available() {
+                let out = run(&case, isa, 1);
+                for (c, y) in out.chunks(3).enumerate() {
+                    assert_eq!(y.iter().all(|y| y.is_finite()), c != 4, "{ty:?} on {isa:?}: column {c} is {y:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn shapes_are_checked() {
+    let (team, case) = (Team::new(1).unwrap(), random(Q4_0, 4, 2, 2));
+    let w = MatrixView::new(Q4_0, 4, 64, &case.data).unwrap();
+    let mut acts = Activations::new();
+    assert!(acts.set(&case.x, 63).is_err());
+    acts.set(&case.x, 64).unwrap();
+    assert!(matmul(&team, Isa::Scalar, &w, &acts, &mut [0.0; 8]).is_err(), "not prepared");
+    acts.prepare(&team, Isa::Scalar, Q4_1);
+    assert!(matmul(&team, Isa::Scalar, &w, &acts, &mut [0.0; 8]).is_ok(), "Q4_1 has the same partner");
+    assert!(matmul(&team, Isa::Scalar, &w, &acts, &mut [0.0; 7]).is_err(), "too few outputs");
+    acts.prepare(&team, Isa::Scalar, Q4_K);
+    assert!(!acts.is_ready(Q4_K), "64 inputs are no block of 256");
+    acts.set(&case.x, 32).unwrap();
+    acts.prepare(&team, Isa::Scalar, Q4_0);
+    assert!(matmul(&team, Isa::Scalar, &w, &acts, &mut [0.0; 16]).is_err(), "wrong width");
+}
