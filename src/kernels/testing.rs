@@ -20,10 +20,6 @@ impl Noise {
         let uniform = |noise: &mut Self| (noise.next() >> 40) as f32 / (1u64 << 24) as f32;
         (0..n).map(|_| (0..12).map(|_| uniform(self)).sum::<f32>() - 6.0).collect()
     }
-
-    pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| (self.next() >> 56) as u8).collect()
-    }
 }
 
 pub(crate) fn bits(x: &[f32]) -> Vec<u32> {

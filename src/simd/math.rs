@@ -44,9 +44,9 @@ pub fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
 /// GELU in its tanh form (Hendrycks and Gimpel, arXiv 1606.08415), as `x sigmoid(2u)`.
 #[inline(always)]
 pub fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    // 2 sqrt(2 / pi)
+    // 1.5957… is 2 sqrt(2 / pi).
     let cubic = s.mul_add(s.mul(x, x), s.splat(0.044715), s.splat(1.0));
-    let u = s.mul(s.mul(x, s.splat(1.595_769_1)), cubic);
+    let u = s.mul(s.mul(x, s.splat(1.595_769_2)), cubic);
     s.mul(x, sigmoid(s, u))
 }
 

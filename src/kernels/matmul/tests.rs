@@ -155,7 +155,7 @@ fn extremes_do_not_saturate() {
             [(0xff, 1.0), (0x00, 1.0), (0x80, 1.0), (0x7f, -1.0), (0x0f, 0.0), (0xf0, 6e-8), (0x81, 6e4)]
         {
             // All inputs of one sign, of alternating signs, and of signs that alternate by pair.
-            let sign = |i: usize| [1.0, if i % 2 == 0 { 1.0 } else { -1.0 }, if i / 2 % 2 == 0 { 1.0 } else { -1.0 }];
+            let sign = |i: usize| [1.0, [1.0, -1.0][i % 2], [1.0, -1.0][i / 2 % 2]];
             let x: Vec<f32> = (0..9).flat_map(|c| (0..k).map(move |i| sign(i)[c % 3] * 0.5)).collect();
             let case = Case { ty, rows: 5, k, data: matrix(ty, 5, k, || byte, || scale), x };
             let want = run(&case, Isa::Scalar, 1);

@@ -1,6 +1,6 @@
 //! Weights in super-blocks of 256: eight groups of 32, each half of a group with its own integer scale.
 
-use super::{PANEL_COLUMNS, PANEL_ROWS, for_each_tile, half, iq4_values, neighbours, nibbles, sum};
+use super::{PANEL_COLUMNS, half, iq4_values, neighbours, nibbles, sum, tiles};
 use crate::kernels::activations::ColumnQ8K;
 use crate::kernels::matmul::Job;
 use crate::kernels::matmul::panel::Panel;
@@ -189,62 +189,64 @@ pub(super) unsafe fn rows<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
     }
 }
 
+/// # Safety
+/// As [`rows`].
 #[inline(always)]
 unsafe fn direct<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
-    let blocks = job.w.cols() / 256;
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
         let w = at.map(|r| W::new(job.w.row(r)));
-        // SAFETY: rows and columns have `blocks` super-blocks.
-        for_each_tile(
-            job.acts.n(),
-            #[inline(always)]
-            |c, width| unsafe {
-                let pair = |i: usize| ([at[i], at[i + 1]], [w[i], w[i + 1]]);
-                match width {
-                    1 => tile::<W, 4, 1>(job, at, w, c, blocks),
-                    2 => [0, 2].map(pair).into_iter().for_each(|(at, w)| tile::<W, 2, 2>(job, at, w, c, blocks)),
-                    3 => [0, 2].map(pair).into_iter().for_each(|(at, w)| tile::<W, 2, 3>(job, at, w, c, blocks)),
-                    _ => [0, 2].map(pair).into_iter().for_each(|(at, w)| tile::<W, 2, 4>(job, at, w, c, blocks)),
-                }
-            },
-        );
+        // SAFETY: the caller has the instructions; rows have as many super-blocks as fit their columns.
+        unsafe { all_columns(job, at, w, job.w.cols() / 256) };
     }
 }
 
+/// # Safety
+/// As [`rows`].
 #[inline(always)]
 unsafe fn swept<W: Packed, const SIGNED: bool, const MIN: bool>(job: &Job<'_>, rows: Range<usize>) {
     let (k, blocks) = (job.w.cols(), job.w.cols() / 256);
-    let mut panel = Panel::new(job.w, PANEL_ROWS);
-    for first in rows.clone().step_by(PANEL_ROWS) {
-        let at: [usize; PANEL_ROWS] = neighbours(first, rows.end);
+    let mut panel = Panel::new(job.w, 4);
+    for first in rows.clone().step_by(4) {
+        let at: [usize; 4] = neighbours(first, rows.end);
         for (i, r) in at.into_iter().enumerate() {
-            // SAFETY: the row has `blocks` super-blocks and the panel has room for `PANEL_ROWS` rows.
+            // SAFETY: the caller has the instructions, the row `blocks` super-blocks, the panel room for four rows.
             unsafe { unpack(W::new(job.w.row(r)), blocks, &mut panel, i) };
         }
-        let w: [Unpacked<SIGNED, MIN>; PANEL_ROWS] = std::array::from_fn(|i| Unpacked {
+        let w = std::array::from_fn(|i| Unpacked::<SIGNED, MIN> {
             q: panel.q[i * k..].as_ptr(),
             d: panel.d[i * blocks..].as_ptr(),
             dmin: panel.m[i * blocks..].as_ptr(),
             scales: panel.scales[i * blocks..].as_ptr(),
             mins: panel.mins[i * blocks..].as_ptr(),
         });
-        // SAFETY: panel rows and columns have `blocks` super-blocks.
-        for_each_tile(
-            job.acts.n(),
-            #[inline(always)]
-            |c, width| unsafe {
-                for i in [0, 2] {
-                    let (at, w) = ([at[i], at[i + 1]], [w[i], w[i + 1]]);
-                    match width {
-                        1 => tile::<_, 2, 1>(job, at, w, c, blocks),
-                        2 => tile::<_, 2, 2>(job, at, w, c, blocks),
-                        3 => tile::<_, 2, 3>(job, at, w, c, blocks),
-                        _ => tile::<_, 2, 4>(job, at, w, c, blocks),
-                    }
+        // SAFETY: the caller has the instructions; panel rows have `blocks` super-blocks.
+        unsafe { all_columns(job, at, w, blocks) };
+    }
+}
+
+/// Four rows times every column.
+///
+/// # Safety
+/// Needs avx2, fma and f16c; rows and columns must have `blocks` super-blocks.
+#[inline(always)]
+unsafe fn all_columns<W: Row>(job: &Job<'_>, at: [usize; 4], w: [W; 4], blocks: usize) {
+    for (c, width) in tiles(job.acts.n()) {
+        // SAFETY: the caller's promises; the tiles cut the columns.
+        unsafe {
+            if width == 1 {
+                tile::<W, 4, 1>(job, at, w, c, blocks);
+                continue;
+            }
+            for i in [0, 2] {
+                let (at, w) = ([at[i], at[i + 1]], [w[i], w[i + 1]]);
+                match width {
+                    2 => tile::<W, 2, 2>(job, at, w, c, blocks),
+                    3 => tile::<W, 2, 3>(job, at, w, c, blocks),
+                    _ => tile::<W, 2, 4>(job, at, w, c, blocks),
                 }
-            },
-        );
+            }
+        }
     }
 }
 

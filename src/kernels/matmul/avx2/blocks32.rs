@@ -1,6 +1,6 @@
 //! Weights in blocks of 32.
 
-use super::{PANEL_COLUMNS, PANEL_ROWS, for_each_tile, half, iq4_values, neighbours, nibbles, sum};
+use super::{PANEL_COLUMNS, half, iq4_values, neighbours, nibbles, sum, tiles};
 use crate::kernels::activations::{ColumnQ8, padded_blocks};
 use crate::kernels::matmul::Job;
 use crate::kernels::matmul::panel::Panel;
@@ -20,7 +20,7 @@ pub(super) unsafe trait Row: Copy {
     unsafe fn scale(self, b: usize) -> f32;
 }
 
-/// A row as it lies in the file.
+/// A row as it lies in the file. The macro's `min` is where a block keeps its minimum, 0 for none.
 pub(super) trait Packed: Row {
     fn new(row: &[u8]) -> Self;
     /// The minimum of block `b`.
@@ -31,7 +31,7 @@ pub(super) trait Packed: Row {
 }
 
 macro_rules! packed {
-    ($name:ident, $bytes:literal, signed $signed:literal, min $min:expr, |$block:ident| $quants:expr) => {
+    ($name:ident, $bytes:literal, signed $signed:literal, min $min:literal, |$block:ident| $quants:expr) => {
         #[allow(non_camel_case_types)]
         #[derive(Clone, Copy)]
         pub(super) struct $name(*const u8);
@@ -39,10 +39,7 @@ macro_rules! packed {
         // SAFETY: reads stay inside the block's bytes.
         unsafe impl Row for $name {
             const SIGNED: bool = $signed;
-            const MIN: bool = {
-                let min: Option<usize> = $min;
-                min.is_some()
-            };
+            const MIN: bool = $min > 0;
 
             #[inline(always)]
             unsafe fn quants(self, b: usize) -> __m256i {
@@ -67,31 +64,26 @@ macro_rules! packed {
 
             #[inline(always)]
             unsafe fn min(self, b: usize) -> f32 {
-                let min: Option<usize> = $min;
-                // SAFETY: the caller has f16c and a block `b` that holds its minimum there.
-                min.map_or(
-                    0.0,
-                    #[inline(always)]
-                    |at| unsafe { half(self.0.add(b * $bytes + at)) },
-                )
+                // SAFETY: the caller has f16c and a block `b`, which holds its minimum there.
+                unsafe { half(self.0.add(b * $bytes + $min)) }
             }
         }
     };
 }
 
-packed!(Q4_0, 18, signed true, min None, |p| _mm256_sub_epi8(nibbles(p.add(2)), _mm256_set1_epi8(8)));
-packed!(Q4_1, 20, signed false, min Some(2), |p| nibbles(p.add(4)));
-packed!(Q5_0, 22, signed true, min None, |p| {
+packed!(Q4_0, 18, signed true, min 0, |p| _mm256_sub_epi8(nibbles(p.add(2)), _mm256_set1_epi8(8)));
+packed!(Q4_1, 20, signed false, min 2, |p| nibbles(p.add(4)));
+packed!(Q5_0, 22, signed true, min 0, |p| {
     // Without its fifth bit a value is 16 lower, which are the four high bits of a byte.
     let missing = _mm256_andnot_si256(bits(p.add(2)), _mm256_set1_epi8(-16));
     _mm256_or_si256(nibbles(p.add(6)), missing)
 });
-packed!(Q5_1, 24, signed false, min Some(2), |p| {
+packed!(Q5_1, 24, signed false, min 2, |p| {
     let fifth = _mm256_and_si256(bits(p.add(4)), _mm256_set1_epi8(16));
     _mm256_or_si256(nibbles(p.add(8)), fifth)
 });
-packed!(Q8_0, 34, signed true, min None, |p| _mm256_loadu_si256(p.add(2).cast()));
-packed!(Iq4Nl, 18, signed true, min None, |p| iq4_values(nibbles(p.add(2))));
+packed!(Q8_0, 34, signed true, min 0, |p| _mm256_loadu_si256(p.add(2).cast()));
+packed!(Iq4Nl, 18, signed true, min 0, |p| iq4_values(nibbles(p.add(2))));
 
 /// 32 bits at `p` as bytes of all ones or all zeros.
 ///
@@ -152,6 +144,8 @@ pub(super) unsafe fn rows<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
     }
 }
 
+/// # Safety
+/// As [`rows`].
 #[inline(always)]
 unsafe fn direct<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
     let (blocks, padded) = (job.w.cols() / 32, padded_blocks(job.w.cols()));
@@ -161,71 +155,69 @@ unsafe fn direct<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
         let w = at.map(|r| W::new(job.w.row(r)));
         if W::MIN {
             for (w, mins) in w.iter().zip(mins.chunks_exact_mut(padded)) {
-                // SAFETY: every row has `blocks` blocks.
-                mins.iter_mut().take(blocks).enumerate().for_each(|(b, m)| *m = unsafe { w.min(b) });
+                for (b, min) in mins.iter_mut().take(blocks).enumerate() {
+                    // SAFETY: every row has `blocks` blocks.
+                    *min = unsafe { w.min(b) };
+                }
             }
         }
-        let mins: [&[f32]; 4] = std::array::from_fn(|i| if W::MIN { &mins[i * padded..][..padded] } else { &[] });
-        // SAFETY: rows and columns have `blocks` blocks; minimums and sums are padded to whole vectors.
-        for_each_tile(
-            job.acts.n(),
-            #[inline(always)]
-            |c, width| unsafe {
-                let pair = |i: usize| ([at[i], at[i + 1]], [w[i], w[i + 1]], [mins[i], mins[i + 1]]);
-                match width {
-                    1 => tile::<W, 4, 1>(job, at, w, mins, c, blocks),
-                    2 => tile::<W, 4, 2>(job, at, w, mins, c, blocks),
-                    3 => [0, 2]
-                        .map(pair)
-                        .into_iter()
-                        .for_each(|(at, w, mins)| tile::<W, 2, 3>(job, at, w, mins, c, blocks)),
-                    _ => [0, 2]
-                        .map(pair)
-                        .into_iter()
-                        .for_each(|(at, w, mins)| tile::<W, 2, 4>(job, at, w, mins, c, blocks)),
-                }
-            },
-        );
+        let mins = std::array::from_fn(|i| if W::MIN { &mins[i * padded..][..padded] } else { &[][..] });
+        // SAFETY: the caller has the instructions; rows have `blocks` blocks.
+        unsafe { all_columns(job, at, w, mins, blocks) };
     }
 }
 
+/// # Safety
+/// As [`rows`]; `row` must make a panel's row of its quants and scales.
 #[inline(always)]
 unsafe fn swept<W: Packed, U: Row>(job: &Job<'_>, rows: Range<usize>, row: impl Fn(*const i8, *const f32) -> U) {
     let (k, blocks, padded) = (job.w.cols(), job.w.cols() / 32, padded_blocks(job.w.cols()));
-    let mut panel = Panel::new(job.w, PANEL_ROWS);
-    for first in rows.clone().step_by(PANEL_ROWS) {
-        let at: [usize; PANEL_ROWS] = neighbours(first, rows.end);
+    let mut panel = Panel::new(job.w, 4);
+    for first in rows.clone().step_by(4) {
+        let at: [usize; 4] = neighbours(first, rows.end);
         for (i, r) in at.into_iter().enumerate() {
             let w = W::new(job.w.row(r));
             let (q, _) = panel.q[i * k..(i + 1) * k].as_chunks_mut::<32>();
             let (d, m) = (&mut panel.d[i * padded..], &mut panel.m[i * padded..]);
             for (b, ((q, d), m)) in q.iter_mut().zip(d).zip(m).enumerate() {
-                // SAFETY: the row has a block `b`; `q` is 32 writable bytes.
+                // SAFETY: the caller has the instructions and the row a block `b`; `q` is 32 writable bytes.
                 unsafe {
                     _mm256_storeu_si256(q.as_mut_ptr().cast(), w.quants(b));
                     (*d, *m) = (w.scale(b), if W::MIN { w.min(b) } else { 0.0 });
                 }
             }
         }
-        let w: [U; PANEL_ROWS] =
-            std::array::from_fn(|i| row(panel.q[i * k..].as_ptr(), panel.d[i * padded..].as_ptr()));
-        let mins: [&[f32]; PANEL_ROWS] = std::array::from_fn(|i| &panel.m[i * padded..(i + 1) * padded]);
-        // SAFETY: panel rows and columns have `blocks` blocks; minimums and sums are padded to whole vectors.
-        for_each_tile(
-            job.acts.n(),
-            #[inline(always)]
-            |c, width| unsafe {
-                for i in [0, 2] {
-                    let (at, w, mins) = ([at[i], at[i + 1]], [w[i], w[i + 1]], [mins[i], mins[i + 1]]);
-                    match width {
-                        1 => tile::<U, 2, 1>(job, at, w, mins, c, blocks),
-                        2 => tile::<U, 2, 2>(job, at, w, mins, c, blocks),
-                        3 => tile::<U, 2, 3>(job, at, w, mins, c, blocks),
-                        _ => tile::<U, 2, 4>(job, at, w, mins, c, blocks),
+        let w = std::array::from_fn(|i| row(panel.q[i * k..].as_ptr(), panel.d[i * padded..].as_ptr()));
+        let mins = std::array::from_fn(|i| &panel.m[i * padded..(i + 1) * padded]);
+        // SAFETY: the caller has the instructions; panel rows have `blocks` blocks.
+        unsafe { all_columns::<U>(job, at, w, mins, blocks) };
+    }
+}
+
+/// Four rows times every column.
+///
+/// # Safety
+/// Needs avx2, fma and f16c; rows and columns must have `blocks` blocks.
+#[inline(always)]
+unsafe fn all_columns<W: Row>(job: &Job<'_>, at: [usize; 4], w: [W; 4], mins: [&[f32]; 4], blocks: usize) {
+    for (c, width) in tiles(job.acts.n()) {
+        // SAFETY: the caller's promises; the tiles cut the columns.
+        unsafe {
+            match width {
+                1 => tile::<W, 4, 1>(job, at, w, mins, c, blocks),
+                2 => tile::<W, 4, 2>(job, at, w, mins, c, blocks),
+                _ => {
+                    for i in [0, 2] {
+                        let (at, w, mins) = ([at[i], at[i + 1]], [w[i], w[i + 1]], [mins[i], mins[i + 1]]);
+                        if width == 3 {
+                            tile::<W, 2, 3>(job, at, w, mins, c, blocks);
+                        } else {
+                            tile::<W, 2, 4>(job, at, w, mins, c, blocks);
+                        }
                     }
                 }
-            },
-        );
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Weights in floating point.
 
-use super::{for_each_tile, neighbours, sum};
+use super::{neighbours, sum, tiles};
 use crate::kernels::matmul::Job;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -47,20 +47,24 @@ number!(Bf16, 2, |p| {
 pub(super) unsafe fn rows<W: Number>(job: &Job<'_>, rows: Range<usize>) {
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
-        // SAFETY: avx2, fma and f16c are on; rows and columns have as many values as the matrix has columns.
-        for_each_tile(
-            job.acts.n(),
-            #[inline(always)]
-            |c, width| unsafe {
-                let pairs = [[at[0], at[1]], [at[2], at[3]]];
+        for (c, width) in tiles(job.acts.n()) {
+            // SAFETY: avx2, fma and f16c are on; the tiles cut the columns.
+            unsafe {
                 match width {
                     1 => tile::<W, 4, 1>(job, at, c),
                     2 => tile::<W, 4, 2>(job, at, c),
-                    3 => pairs.into_iter().for_each(|at| tile::<W, 2, 3>(job, at, c)),
-                    _ => pairs.into_iter().for_each(|at| tile::<W, 2, 4>(job, at, c)),
+                    _ => {
+                        for at in [[at[0], at[1]], [at[2], at[3]]] {
+                            if width == 3 {
+                                tile::<W, 2, 3>(job, at, c);
+                            } else {
+                                tile::<W, 2, 4>(job, at, c);
+                            }
+                        }
+                    }
                 }
-            },
-        );
+            }
+        }
     }
 }
 

@@ -15,8 +15,6 @@ use std::ops::Range;
 
 /// Columns from which unpacking to a panel pays.
 const PANEL_COLUMNS: usize = 8;
-/// Rows unpacked together.
-const PANEL_ROWS: usize = 4;
 /// Columns that share one unpacked block.
 const TILE: usize = 4;
 
@@ -46,14 +44,12 @@ pub(super) fn rows(_: Avx2, job: &Job<'_>, rows: Range<usize>) {
     }
 }
 
-/// Cuts `n` columns into tiles of at most [`TILE`], as equal as possible, and calls `tile(first, width)` for each.
+/// Cuts `n` columns into tiles of at most [`TILE`], as equal as possible: the first column and the width of each.
+// An iterator and no callback: a closure that is not inlined would lose the instructions of its caller.
 #[inline(always)]
-fn for_each_tile(n: usize, mut tile: impl FnMut(usize, usize)) {
+fn tiles(n: usize) -> impl Iterator<Item = (usize, usize)> {
     let tiles = n.div_ceil(TILE);
-    for t in 0..tiles {
-        let (first, end) = (n * t / tiles, n * (t + 1) / tiles);
-        tile(first, end - first);
-    }
+    (0..tiles).map(move |t| (n * t / tiles, n * (t + 1) / tiles - n * t / tiles))
 }
 
 /// `R` neighbouring rows from `first`; those from `end` on repeat the last row.
