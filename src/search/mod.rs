@@ -1,1 +1,3 @@
 //! Search for an answer within a budget.
+
+pub mod answer;
