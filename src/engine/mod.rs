@@ -4,6 +4,8 @@ mod batch;
 pub mod native;
 mod rng;
 mod sampler;
+#[cfg(test)]
+pub(crate) mod toy;
 
 pub use batch::{Batch, Rows, Want};
 pub use rng::Stream;

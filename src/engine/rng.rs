@@ -66,7 +66,7 @@ mod tests {
     fn philox_equals_numpys() {
         assert_eq!(
             philox([1, 0, 0, 0], [0, 0]),
-            [0x2f4b_a640_8e4d_89b, 0x3dd6_2b0b_9ca8_c5b2, 0x1c86_67a5_5d90_2e79, 0x907d_7a05_2fd5_b4dc]
+            [0x02f4_ba64_08e4_d89b, 0x3dd6_2b0b_9ca8_c5b2, 0x1c86_67a5_5d90_2e79, 0x907d_7a05_2fd5_b4dc]
         );
         assert_eq!(
             philox([8, 0, 0, 0], [0x0123_4567_89ab_cdef, 42]),

@@ -76,12 +76,11 @@ pub(super) fn numbers(text: &str) -> impl Iterator<Item = Span> + '_ {
             let attached = before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '^' | '_'));
             // A minus after an operand is an operator, not a sign.
             let operator = is_sign(next) && before.is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | '}'));
-            if !attached && !operator {
-                if let Some((value, length)) = signed(rest) {
-                    let span = Span { value, start: at, end: at + length };
-                    at = span.end;
-                    return Some(span);
-                }
+            let number = if attached || operator { None } else { signed(rest) };
+            if let Some((value, length)) = number {
+                let span = Span { value, start: at, end: at + length };
+                at = span.end;
+                return Some(span);
             }
             // Past a word or a run of digits as a whole, so that none is entered in its middle.
             at += if attached && next.is_ascii_digit() {
@@ -133,10 +132,9 @@ fn signed_decimal(text: &str) -> Option<(Rational, usize)> {
 fn fraction(text: &str) -> Option<(Rational, usize)> {
     let (value, length) = decimal(text)?;
     let rest = text.get(length..)?;
-    if let Some((over, taken)) = over(rest) {
-        if let Some(value) = value.divide(over) {
-            return Some((value, length + taken));
-        }
+    let simple = over(rest).and_then(|(over, taken)| Some((value.divide(over)?, length + taken)));
+    if simple.is_some() {
+        return simple;
     }
     let mixed = rest.strip_prefix(' ').filter(|_| value.is_integer()).and_then(|part| {
         let (numerator, taken) = decimal(part)?;

@@ -1,0 +1,290 @@
+//! A deterministic engine for tests: logits are a hash of the last tokens and the position, KV is a counted tree.
+//!
+//! Its texts reason a little and end: words and numbers, then `#### n`, then a line end or the end of text, so that every
+//! rule of a search is met. It keeps the trait's promises exactly, and can be told to fail at a given pass.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::CancelToken;
+use crate::text::TokenId;
+
+/// Token texts; the last is the end of text.
+pub(crate) const WORDS: [&str; 16] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", " so", " eggs", " +", "\n", "#### ", "</s>"];
+pub(crate) const NEWLINE: TokenId = 13;
+pub(crate) const MARK: TokenId = 14;
+pub(crate) const EOG: TokenId = 15;
+/// KV bytes of one token.
+pub(crate) const TOKEN_BYTES: u64 = 10;
+
+/// What goes wrong, counted in forward passes from 0.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    /// Cancels this token during that pass, which then gives up.
+    pub cancel_at: Option<(usize, CancelToken)>,
+    /// All logits of that pass are NaN.
+    pub nan_at: Option<usize>,
+    /// Every pass takes this long.
+    pub pace: Duration,
+    /// Never ends a text.
+    pub endless: bool,
+}
+
+/// One token's KV; shared by every branch that runs through it.
+struct Cell {
+    parent: usize,
+    token: TokenId,
+    depth: usize,
+    refs: usize,
+}
+
+pub(crate) struct ToyEngine {
+    info: ModelInfo,
+    pub faults: Faults,
+    pub passes: usize,
+    /// The most branches in one pass.
+    pub widest: usize,
+    /// Tokens computed in all.
+    pub computed: u64,
+    cells: HashMap<usize, Cell>,
+    next_cell: usize,
+    /// The last cell of each branch, 0 for none, by serial number.
+    tips: HashMap<u64, usize>,
+    next_serial: u64,
+    kv_peak: u64,
+    kv_limit: u64,
+}
+
+impl ToyEngine {
+    pub fn new(n_ctx: usize, free_width: usize) -> Self {
+        let info = ModelInfo {
+            architecture: "toy".into(),
+            name: "toy".into(),
+            fingerprint: String::new(),
+            n_vocab: WORDS.len(),
+            n_embd: 1,
+            n_layer: 1,
+            n_ctx,
+            n_ctx_train: n_ctx,
+            free_width,
+        };
+        Self {
+            info,
+            faults: Faults::default(),
+            passes: 0,
+            widest: 0,
+            computed: 0,
+            cells: HashMap::new(),
+            next_cell: 1,
+            tips: HashMap::new(),
+            next_serial: 1,
+            kv_peak: 0,
+            kv_limit: u64::MAX,
+        }
+    }
+
+    /// Branches that were not given back.
+    pub fn alive(&self) -> usize {
+        self.tips.len()
+    }
+
+    fn kv(&self) -> u64 {
+        self.cells.len() as u64 * TOKEN_BYTES
+    }
+
+    fn tip(&self, branch: &Branch) -> Result<usize> {
+        self.tips.get(&branch.serial).copied().ok_or_else(|| Error::invalid("no such branch"))
+    }
+
+    fn open(&mut self, tip: usize) -> Branch {
+        if let Some(cell) = self.cells.get_mut(&tip) {
+            cell.refs += 1;
+        }
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.tips.insert(serial, tip);
+        Branch { slot: 0, serial }
+    }
+
+    /// One hold less on `tip`; cells that nobody holds are freed.
+    fn let_go(&mut self, mut tip: usize) {
+        while let Some(cell) = self.cells.get_mut(&tip) {
+            cell.refs -= 1;
+            if cell.refs > 0 {
+                return;
+            }
+            let parent = cell.parent;
+            self.cells.remove(&tip);
+            tip = parent;
+        }
+    }
+
+    fn depth(&self, tip: usize) -> usize {
+        self.cells.get(&tip).map_or(0, |cell| cell.depth)
+    }
+
+    fn append(&mut self, branch: &Branch, token: TokenId) -> Result<usize> {
+        let tip = self.tip(branch)?;
+        let cell = self.next_cell;
+        self.next_cell += 1;
+        // The branch's hold on its old tip becomes the new cell's hold on its parent.
+        self.cells.insert(cell, Cell { parent: tip, token, depth: self.depth(tip) + 1, refs: 1 });
+        self.tips.insert(branch.serial, cell);
+        Ok(cell)
+    }
+
+    fn logits(&self, tip: usize) -> Vec<f32> {
+        let token = |tip: usize| self.cells.get(&tip).map_or((99, 0), |cell| (cell.token, cell.parent));
+        let (last, parent) = token(tip);
+        let (before, above) = token(parent);
+        let (third, _) = token(above);
+        let depth = self.depth(tip) as u64;
+        let mut logits: Vec<f32> = (0..WORDS.len() as u64)
+            .map(|next| {
+                let gram = u64::from(last) * 31 + u64::from(before) * 977 + u64::from(third) * 7919;
+                (hash(gram * 64 + next) % 1000) as f32 / 250.0
+            })
+            .collect();
+        let digit = |t: TokenId| t < 10;
+        if last == MARK {
+            // Answers lean towards one number.
+            logits[..10].iter_mut().for_each(|x| *x += 8.0);
+            logits[7] += 2.5;
+        } else if digit(last) && (before == MARK || (digit(before) && third == MARK)) {
+            logits[NEWLINE as usize] += 6.0;
+            logits[EOG as usize] += 6.0;
+        } else {
+            logits[EOG as usize] -= 1.0;
+            logits[MARK as usize] += if depth > 12 { 2.5 } else { -2.0 };
+        }
+        if self.faults.endless {
+            logits[EOG as usize] = f32::NEG_INFINITY;
+            logits[MARK as usize] = f32::NEG_INFINITY;
+        }
+        logits
+    }
+}
+
+fn hash(x: u64) -> u64 {
+    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+impl Engine for ToyEngine {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn root(&mut self) -> Result<Branch> {
+        Ok(self.open(0))
+    }
+
+    fn fork(&mut self, at: &Branch) -> Result<Branch> {
+        let tip = self.tip(at)?;
+        Ok(self.open(tip))
+    }
+
+    fn len(&self, branch: &Branch) -> usize {
+        self.tip(branch).map_or(0, |tip| self.depth(tip))
+    }
+
+    fn truncate(&mut self, branch: &mut Branch, len: usize) -> Result<()> {
+        let mut tip = self.tip(branch)?;
+        while self.depth(tip) > len {
+            tip = self.cells.get(&tip).map_or(0, |cell| cell.parent);
+        }
+        if let Some(cell) = self.cells.get_mut(&tip) {
+            cell.refs += 1;
+        }
+        if let Some(old) = self.tips.insert(branch.serial, tip) {
+            self.let_go(old);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, branch: Branch) {
+        if let Some(tip) = self.tips.remove(&branch.serial) {
+            self.let_go(tip);
+        }
+    }
+
+    fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()> {
+        let pass = self.passes;
+        self.passes += 1;
+        std::thread::sleep(self.faults.pace);
+        if let Some((_, token)) = self.faults.cancel_at.as_ref().filter(|(at, _)| *at == pass) {
+            token.cancel();
+        }
+        batch.interrupt.check()?;
+        if self.kv() + batch.len() as u64 * TOKEN_BYTES > self.kv_limit {
+            return Err(Error::new(ErrorKind::Memory, "the toy's KV is full"));
+        }
+        let mut extra: HashMap<u64, usize> = HashMap::new();
+        for item in &batch.items {
+            *extra.entry(item.branch.serial).or_default() += 1;
+            if self.len(item.branch) + extra[&item.branch.serial] > self.info.n_ctx {
+                return Err(Error::new(ErrorKind::ContextLength, "the toy's context is full"));
+            }
+        }
+        self.widest = self.widest.max(extra.len());
+        self.computed += batch.len() as u64;
+        rows.n_vocab = WORDS.len();
+        rows.logits.clear();
+        for item in &batch.items {
+            let cell = self.append(item.branch, item.token)?;
+            if item.want.logits() {
+                if self.faults.nan_at == Some(pass) {
+                    rows.logits.extend([f32::NAN; WORDS.len()]);
+                } else {
+                    rows.logits.extend(self.logits(cell));
+                }
+            }
+        }
+        self.kv_peak = self.kv_peak.max(self.kv());
+        Ok(())
+    }
+
+    fn memory(&self) -> MemoryReport {
+        MemoryReport { weights: 0, kv: self.kv(), kv_peak: self.kv_peak, kv_limit: self.kv_limit, scratch: 0 }
+    }
+
+    fn set_kv_limit(&mut self, bytes: u64) {
+        self.kv_limit = bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Want;
+    use crate::observe::Interrupt;
+
+    #[test]
+    fn forks_share_their_prefix_and_release_frees_it() {
+        let mut toy = ToyEngine::new(64, 4);
+        let mut rows = Rows::new();
+        let root = toy.root().unwrap();
+        let interrupt = Interrupt::default();
+        let mut batch = Batch::new(&interrupt);
+        batch.extend(&root, &[1, 2, 3], Want::None);
+        toy.forward(&batch, &mut rows).unwrap();
+        let (a, mut b) = (toy.fork(&root).unwrap(), toy.fork(&root).unwrap());
+        let mut batch = Batch::new(&interrupt);
+        batch.push(&a, 4, Want::Logits);
+        batch.push(&b, 4, Want::Logits);
+        toy.forward(&batch, &mut rows).unwrap();
+        assert_eq!(rows.logits(0), rows.logits(1), "equal paths, equal logits");
+        assert_eq!((toy.len(&a), toy.len(&root)), (4, 3));
+        assert_eq!(toy.memory().kv, 5 * TOKEN_BYTES);
+        toy.truncate(&mut b, 2).unwrap();
+        assert_eq!((toy.len(&b), toy.memory().kv), (2, 4 * TOKEN_BYTES));
+        for branch in [root, a, b] {
+            toy.release(branch);
+        }
+        assert_eq!((toy.memory().kv, toy.alive()), (0, 0));
+    }
+}

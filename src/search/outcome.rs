@@ -1,0 +1,82 @@
+//! What a search hands back.
+
+use std::fmt;
+
+use super::algo::Algo;
+use super::budget::Usage;
+
+/// The best answer found, and what it took.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The answer: numbers as `12`, `-3` or `5/2`. `None` when no text holds one.
+    pub answer: Option<String>,
+    /// The text that gave the answer, or the best text without one. Empty when nothing could be produced.
+    pub text: String,
+    /// Confidence of `text`: the geometric mean of its tokens' probabilities under the model; `None` without tokens.
+    pub score: Option<f64>,
+    /// Why the search ended.
+    pub stop_reason: StopReason,
+    /// The algorithm.
+    pub algo: Algo,
+    /// The seed.
+    pub seed: u64,
+    /// Every answer with its votes, best first.
+    pub candidates: Vec<Candidate>,
+    /// What was spent.
+    pub usage: Usage,
+}
+
+impl Outcome {
+    /// Whether the budget ended before anything could be produced.
+    pub fn is_empty(&self) -> bool {
+        self.answer.is_none() && self.text.is_empty()
+    }
+}
+
+/// One class of equal answers.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// The answer.
+    pub answer: String,
+    /// Samples that gave it. When no sample came to its end, unfinished ones count.
+    pub votes: usize,
+    /// Confidence of its most confident sample, as [`Outcome::score`].
+    pub score: f64,
+}
+
+/// Why a search ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The algorithm had what it wanted.
+    Finished,
+    /// The budget's tokens ran out.
+    Tokens,
+    /// The deadline passed.
+    Deadline,
+    /// A sample alone outgrew the KV budget and was cut short.
+    Memory,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+impl StopReason {
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Tokens => "tokens",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,327 @@
+//! Conformance: every algorithm under every budget gives a well-formed outcome, never over budget, and the same one
+//! under every schedule.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::engine::toy::{EOG, TOKEN_BYTES, ToyEngine, WORDS};
+use crate::observe::{Event, Silent};
+use crate::{Error, ErrorKind};
+
+const PROMPT: [TokenId; 5] = [3, 11, 12, 4, 13];
+
+struct Words;
+
+impl Vocabulary for Words {
+    type Stream = ();
+
+    fn stream(&self) {}
+
+    fn append(&self, (): &mut (), token: TokenId, text: &mut String) {
+        text.push_str(WORDS[token as usize]);
+    }
+
+    fn is_eog(&self, token: TokenId) -> bool {
+        token == EOG
+    }
+}
+
+/// Every algorithm, with every way to stop.
+fn algorithms() -> Vec<SearchParams> {
+    let base = SearchParams { max_tokens: 60, seed: 5, ..SearchParams::default() };
+    let mut all = vec![SearchParams { algo: Algo::Greedy, ..base.clone() }];
+    for (n, early_stop) in
+        [(1, EarlyStop::Never), (12, EarlyStop::Never), (40, EarlyStop::Beta(0.95)), (40, EarlyStop::Window(3))]
+    {
+        let sampler = SamplerParams { repetition_penalty: 1.1, ..base.sampler.clone() };
+        all.push(SearchParams { n, early_stop, sampler, ..base.clone() });
+    }
+    for algo in Algo::ALL {
+        assert!(all.iter().any(|params| params.algo == algo), "{algo:?} is not in the suite");
+    }
+    all
+}
+
+fn run(toy: &mut ToyEngine, params: &SearchParams) -> Result<Outcome> {
+    run_until(toy, params, &CancelToken::new())
+}
+
+/// Runs and checks what must hold after every search.
+fn run_until(toy: &mut ToyEngine, params: &SearchParams, cancel: &CancelToken) -> Result<Outcome> {
+    let limit = toy.memory().kv_limit;
+    let outcome = solve(toy, &Words, &PROMPT, params, &mut Silent, cancel);
+    assert_eq!(toy.alive(), 0, "a branch was not given back");
+    assert_eq!(toy.memory().kv, 0);
+    assert_eq!(toy.memory().kv_limit, limit, "the KV cap was not put back");
+    assert!(toy.widest <= toy.info().free_width);
+    let outcome = outcome?;
+    assert!(outcome.usage.policy_tokens <= params.budget.tokens.unwrap_or(u64::MAX), "over the token budget");
+    assert!(outcome.usage.kv_peak_bytes <= params.budget.kv_bytes.unwrap_or(u64::MAX), "over the memory budget");
+    assert!(outcome.usage.forward_passes <= toy.passes as u64);
+    let votes: usize = outcome.candidates.iter().map(|c| c.votes).sum();
+    assert!(votes <= if params.algo == Algo::Greedy { 1 } else { params.n });
+    assert_eq!(outcome.answer.as_ref(), outcome.candidates.first().map(|c| &c.answer));
+    assert!(outcome.candidates.is_sorted_by(|a, b| a.votes >= b.votes));
+    assert_eq!(outcome.score.is_some(), !outcome.text.is_empty());
+    Ok(outcome)
+}
+
+/// All that must not depend on the schedule.
+fn essence(outcome: &Outcome) -> (Option<String>, String, Option<f64>, StopReason, Vec<Candidate>) {
+    let Outcome { answer, text, score, stop_reason, candidates, .. } = outcome.clone();
+    (answer, text, score, stop_reason, candidates)
+}
+
+#[test]
+fn without_a_budget_every_algorithm_finishes_with_an_answer() {
+    for params in algorithms() {
+        let outcome = run(&mut ToyEngine::new(200, 8), &params).unwrap();
+        assert_eq!(outcome.stop_reason, StopReason::Finished, "{params:?}");
+        assert!(outcome.answer.is_some() && outcome.text.contains("####"), "{outcome:?}");
+        assert!(outcome.usage.recomputed_tokens == 0 && outcome.usage.prompt_tokens == 5);
+    }
+}
+
+#[test]
+fn the_outcome_is_the_same_for_every_width_and_token_budget() {
+    for params in algorithms() {
+        let mut stopped_by_tokens = 0;
+        for tokens in [None, Some(0), Some(1), Some(7), Some(30), Some(61), Some(130), Some(300), Some(500)] {
+            let params = SearchParams { budget: Budget { tokens, ..Budget::default() }, ..params.clone() };
+            let alone = run(&mut ToyEngine::new(200, 1), &params).unwrap();
+            stopped_by_tokens += usize::from(alone.stop_reason == StopReason::Tokens);
+            assert_eq!(alone.is_empty(), tokens == Some(0), "{alone:?}");
+            for width in [2, 3, 8, 32] {
+                let mut toy = ToyEngine::new(200, width);
+                let together = run(&mut toy, &params).unwrap();
+                assert_eq!(essence(&together), essence(&alone), "width {width}, {tokens:?} tokens, {params:?}");
+                if params.early_stop == EarlyStop::Never {
+                    assert_eq!(together.usage.policy_tokens, alone.usage.policy_tokens);
+                }
+            }
+        }
+        assert!(stopped_by_tokens >= 2, "the budgets were never short: {params:?}");
+    }
+}
+
+#[test]
+fn the_batch_is_refilled_as_soon_as_a_branch_ends() {
+    let params = SearchParams { n: 64, early_stop: EarlyStop::Never, ..SearchParams::default() };
+    let mut toy = ToyEngine::new(600, 8);
+    let outcome = run(&mut toy, &params).unwrap();
+    assert_eq!(toy.widest, 8);
+    // Waiting for the slowest of each eight would leave lanes idle; only the last few samples may.
+    let filled = outcome.usage.policy_tokens as f64 / (outcome.usage.forward_passes * 8) as f64;
+    assert!(filled > 0.85, "{filled}");
+}
+
+#[test]
+fn an_early_stop_saves_tokens_and_ignores_samples_that_ran_beside_it() {
+    let never = SearchParams { n: 40, early_stop: EarlyStop::Never, ..SearchParams::default() };
+    let beta = SearchParams { early_stop: EarlyStop::Beta(0.95), ..never.clone() };
+    let all = run(&mut ToyEngine::new(600, 4), &never).unwrap();
+    let some = run(&mut ToyEngine::new(600, 4), &beta).unwrap();
+    assert_eq!(some.answer, all.answer);
+    assert!(some.usage.policy_tokens < all.usage.policy_tokens * 2 / 3, "{:?} {:?}", some.usage, all.usage);
+}
+
+#[test]
+fn a_kv_cap_slows_the_search_down_and_changes_nothing_else() {
+    let mut recomputed = 0;
+    for params in algorithms() {
+        for tokens in [None, Some(130), Some(300)] {
+            let budget = Budget { tokens, ..Budget::default() };
+            let free =
+                run(&mut ToyEngine::new(200, 8), &SearchParams { budget: budget.clone(), ..params.clone() }).unwrap();
+            // The prompt and one sample at its cap; three of them; six.
+            let one = (PROMPT.len() as u64 + params.max_tokens) * TOKEN_BYTES;
+            for kv_bytes in [one, one * 3, one * 6] {
+                let budget = Budget { kv_bytes: Some(kv_bytes), ..budget.clone() };
+                let capped = run(&mut ToyEngine::new(200, 8), &SearchParams { budget, ..params.clone() }).unwrap();
+                assert_eq!(essence(&capped), essence(&free), "{kv_bytes} bytes, {tokens:?} tokens, {params:?}");
+                recomputed += capped.usage.recomputed_tokens;
+            }
+        }
+    }
+    assert!(recomputed > 0, "the cap was never met");
+}
+
+#[test]
+fn branches_that_gave_up_their_kv_go_on_where_they_stood() {
+    let params = SearchParams { n: 12, early_stop: EarlyStop::Never, max_tokens: 60, ..SearchParams::default() };
+    let budget = Budget { kv_bytes: Some(66 * TOKEN_BYTES), ..Budget::default() };
+    let mut toy = ToyEngine::new(200, 8);
+    let capped = run(&mut toy, &SearchParams { budget, ..params.clone() }).unwrap();
+    assert!(capped.usage.recomputed_tokens > 0, "the cap was never met");
+    let mut roomy = ToyEngine::new(200, 8);
+    let free = run(&mut roomy, &params).unwrap();
+    assert_eq!(essence(&capped), essence(&free));
+    assert_eq!(capped.usage.policy_tokens, free.usage.policy_tokens);
+    // What the engine computed is what the usage says: prompt tails of restarts apart, each token once or again.
+    let restarts = toy.computed - roomy.computed - capped.usage.recomputed_tokens;
+    assert!(restarts <= 8 * 12, "{restarts}");
+}
+
+#[test]
+fn a_sample_that_outgrows_the_cap_alone_is_cut_and_still_counts() {
+    for params in algorithms() {
+        let mut toy = ToyEngine::new(500, 8);
+        toy.faults.endless = true;
+        let budget = Budget { kv_bytes: Some(30 * TOKEN_BYTES), ..Budget::default() };
+        let outcome = run(&mut toy, &SearchParams { budget, ..params.clone() }).unwrap();
+        assert_eq!(outcome.stop_reason, StopReason::Memory);
+        assert!(!outcome.text.is_empty() && outcome.answer.is_some(), "{outcome:?}");
+        let budget = Budget { kv_bytes: Some(4 * TOKEN_BYTES), ..Budget::default() };
+        let nothing = run(&mut toy, &SearchParams { budget, ..params.clone() }).unwrap();
+        assert!(nothing.is_empty() && nothing.stop_reason == StopReason::Memory);
+        let budget = Budget { kv_bytes: Some(3 * TOKEN_BYTES), ..Budget::default() };
+        let error = run(&mut toy, &SearchParams { budget, ..params }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Memory);
+    }
+}
+
+#[test]
+fn cancelling_at_any_pass_gives_the_best_so_far() {
+    for params in algorithms() {
+        let mut whole = ToyEngine::new(200, 4);
+        let complete = run(&mut whole, &params).unwrap();
+        for at in 0..whole.passes {
+            let mut toy = ToyEngine::new(200, 4);
+            let cancel = CancelToken::new();
+            toy.faults.cancel_at = Some((at, cancel.clone()));
+            let outcome = run_until(&mut toy, &params, &cancel).unwrap();
+            assert_eq!(outcome.stop_reason, StopReason::Cancelled);
+            assert_eq!(toy.passes, at + 1, "the search went on");
+            // Pass 0 is the prompt; a text is there from pass 2 on unless it began with the end of text.
+            assert_eq!(outcome.is_empty(), outcome.usage.policy_tokens == 0);
+            assert!(outcome.usage.policy_tokens <= complete.usage.policy_tokens);
+            assert!(at < 2 || !outcome.text.is_empty());
+        }
+        let cancel = CancelToken::new();
+        cancel.cancel();
+        let mut toy = ToyEngine::new(200, 4);
+        let outcome = run_until(&mut toy, &params, &cancel).unwrap();
+        assert!(outcome.is_empty() && outcome.stop_reason == StopReason::Cancelled && toy.passes == 0);
+    }
+}
+
+#[test]
+fn a_cancelled_vote_keeps_the_samples_that_were_complete() {
+    let params = SearchParams { n: 40, early_stop: EarlyStop::Never, max_tokens: 60, ..SearchParams::default() };
+    let mut toy = ToyEngine::new(200, 4);
+    let cancel = CancelToken::new();
+    toy.faults.cancel_at = Some((60, cancel.clone()));
+    let outcome = run_until(&mut toy, &params, &cancel).unwrap();
+    assert!(outcome.candidates.iter().map(|c| c.votes).sum::<usize>() >= 3, "{outcome:?}");
+}
+
+#[test]
+fn a_deadline_is_missed_by_at_most_one_pass() {
+    for params in algorithms() {
+        let mut toy = ToyEngine::new(20_000, 4);
+        toy.faults.endless = true;
+        toy.faults.pace = Duration::from_millis(2);
+        let wall = Duration::from_millis(40);
+        let budget = Budget { wall: Some(wall), ..Budget::default() };
+        let start = Instant::now();
+        let outcome = run(&mut toy, &SearchParams { budget, max_tokens: 10_000, ..params.clone() }).unwrap();
+        assert_eq!(outcome.stop_reason, StopReason::Deadline);
+        assert!(!outcome.text.is_empty() && outcome.answer.is_some());
+        assert!(outcome.usage.wall >= wall && start.elapsed() >= wall);
+        // Passes that began before the deadline, at 2 ms each or more.
+        assert!(toy.passes <= 21, "{}", toy.passes);
+        let budget = Budget { wall: Some(Duration::ZERO), ..Budget::default() };
+        let outcome = run(&mut toy, &SearchParams { budget, ..params }).unwrap();
+        assert!(outcome.is_empty() && outcome.stop_reason == StopReason::Deadline);
+    }
+}
+
+#[test]
+fn broken_logits_are_an_error_and_leave_no_branch_behind() {
+    for params in algorithms() {
+        for at in [1, 2, 9] {
+            let mut toy = ToyEngine::new(200, 4);
+            toy.faults.nan_at = Some(at);
+            let error = run(&mut toy, &params).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NonFinite, "pass {at}");
+        }
+    }
+}
+
+#[test]
+fn a_full_context_ends_a_sample_like_its_cap() {
+    for params in algorithms() {
+        let mut toy = ToyEngine::new(PROMPT.len() + 20, 4);
+        toy.faults.endless = true;
+        let outcome = run(&mut toy, &params).unwrap();
+        assert_eq!(outcome.stop_reason, StopReason::Finished);
+        assert!(outcome.answer.is_some());
+        let n = if params.algo == Algo::Greedy { 1 } else { params.n as u64 };
+        assert_eq!(outcome.usage.policy_tokens, 21 * n, "the last token needs no KV of its own");
+    }
+    let full = run(&mut ToyEngine::new(PROMPT.len(), 4), &algorithms()[0]).unwrap();
+    assert_eq!(full.usage.policy_tokens, 1);
+    let error = run(&mut ToyEngine::new(PROMPT.len() - 1, 4), &algorithms()[0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ContextLength);
+}
+
+#[test]
+fn the_seed_decides_and_nothing_else_does() {
+    let params = |seed| SearchParams { n: 6, seed, early_stop: EarlyStop::Never, ..SearchParams::default() };
+    let texts: Vec<_> = (0..4).map(|seed| run(&mut ToyEngine::new(600, 4), &params(seed)).unwrap().text).collect();
+    let again = run(&mut ToyEngine::new(600, 3), &params(0)).unwrap();
+    assert_eq!(again.text, texts[0]);
+    assert!(texts.iter().any(|text| *text != texts[0]), "every seed gave the same text");
+}
+
+#[test]
+fn parameters_out_of_range_are_refused() {
+    let base = SearchParams::default;
+    let bad = [
+        SearchParams { n: 0, ..base() },
+        SearchParams { n: usize::MAX, ..base() },
+        SearchParams { max_tokens: 0, ..base() },
+        SearchParams { early_stop: EarlyStop::Beta(1.0), ..base() },
+        SearchParams { early_stop: EarlyStop::Beta(f64::NAN), ..base() },
+        SearchParams { early_stop: EarlyStop::Window(1), ..base() },
+        SearchParams { sampler: SamplerParams { top_p: 0.0, ..SamplerParams::default() }, ..base() },
+    ];
+    for params in bad {
+        assert_eq!(run(&mut ToyEngine::new(200, 4), &params).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+    let empty = solve(&mut ToyEngine::new(9, 1), &Words, &[], &base(), &mut Silent, &CancelToken::new());
+    assert_eq!(empty.map_err(|e: Error| e.kind()).unwrap_err(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn the_observer_sees_every_text_as_it_grows() {
+    #[derive(Default)]
+    struct Watch {
+        texts: Vec<String>,
+        done: Vec<(usize, Option<String>, usize)>,
+    }
+    impl Observer for Watch {
+        fn event(&mut self, event: &Event<'_>) {
+            match *event {
+                Event::BranchText { branch, text } => {
+                    self.texts.resize(self.texts.len().max(branch + 1), String::new());
+                    self.texts[branch].push_str(text);
+                }
+                Event::BranchDone { branch, answer, tokens } => {
+                    self.done.push((branch, answer.map(str::to_owned), tokens));
+                }
+                _ => {}
+            }
+        }
+    }
+    let params = SearchParams { n: 6, early_stop: EarlyStop::Never, max_tokens: 60, ..SearchParams::default() };
+    let mut watch = Watch::default();
+    let mut toy = ToyEngine::new(200, 4);
+    let outcome = solve(&mut toy, &Words, &PROMPT, &params, &mut watch, &CancelToken::new()).unwrap();
+    assert!(watch.texts.contains(&outcome.text));
+    let mut branches: Vec<usize> = watch.done.iter().map(|d| d.0).collect();
+    branches.sort_unstable();
+    assert_eq!(branches, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(watch.done.iter().map(|d| d.2 as u64).sum::<u64>(), outcome.usage.policy_tokens);
+    assert!(watch.done.iter().any(|d| d.1 == outcome.answer));
+}
