@@ -321,7 +321,8 @@ fn the_arithmetic_holds_without_any_limit() {
 fn every_limit_is_kept() {
     let file = small_valid_file();
     parse(&file, &Limits::default()).unwrap();
-    let lowered: [(&str, fn(&mut Limits)); 7] = [
+    type Lower = fn(&mut Limits);
+    let lowered: [(&str, Lower); 7] = [
         ("19 metadata entries, more than the limit of 18", |l| l.gguf_metadata_entries = 18),
         ("3 tensors, more than the limit of 2", |l| l.gguf_tensors = 2),
         ("metadata key number 0 has 20 bytes, more than the limit of 19", |l| l.gguf_key_bytes = 19),

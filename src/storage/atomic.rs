@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 ///
 /// The content goes to a temporary file in the same folder, which is synced and then renamed over `path`; the target is
 /// never truncated, so a mapping of the old file stays intact. On an error the temporary file is removed and the target
-/// is as it was. A symbolic link at `path` is replaced, not followed.
+/// is as it was; a process that is killed may leave it behind, hidden and named `.partial`. The new file keeps the
+/// permissions of the old one. A symbolic link at `path` is replaced, not followed.
 pub fn save_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     save_inner(path, write).map_err(|e| e.context(format_args!("saving {path:?}")))
 }
@@ -25,6 +26,10 @@ fn save_inner(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> 
         _ => Path::new("."),
     };
     let (file, mut temporary) = Temporary::create(folder, name)?;
+    if let Ok(old) = std::fs::metadata(path) {
+        let kept = file.set_permissions(old.permissions());
+        kept.map_err(|e| Error::io("keeping the file's permissions", e))?;
+    }
     let mut out = BufWriter::with_capacity(1 << 20, file);
     write(&mut out)?;
     let file = out.into_inner().map_err(|e| Error::io("writing the file", e.into_error()))?;
@@ -115,6 +120,20 @@ mod tests {
         assert!(unwound.is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(dir.path()), ["head.gguf"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_stays_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("adapter.gguf");
+        std::fs::write(&path, "old").unwrap();
+        for mode in [0o600, 0o400] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            save_atomic(&path, |out| put(out, b"new")).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+        }
     }
 
     #[test]
