@@ -16,7 +16,10 @@ fuzz_target!(|data: &[u8]| {
         Err(e) => {
             let shown = e.to_string();
             assert!(!shown.chars().any(char::is_control) && shown.len() < 2_000, "{e:?}");
-            assert!(matches!(e.kind(), ErrorKind::Format | ErrorKind::Unsupported | ErrorKind::InvalidArgument), "{e:?}");
+            assert!(
+                matches!(e.kind(), ErrorKind::Format | ErrorKind::Unsupported | ErrorKind::InvalidArgument),
+                "{e:?}"
+            );
         }
     }
 });
