@@ -1,5 +1,7 @@
 //! Every architecture and RoPE scaling against PyTorch `transformers` on the same weights (tests/fixtures/tiny).
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a failed test has to stop")]
+
 mod support;
 
 use std::path::PathBuf;

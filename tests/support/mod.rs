@@ -1,5 +1,5 @@
 //! What the reference tests share: fixtures, real models, and an engine driven by token ids.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub fn engine(path: &Path, n_ctx: Option<usize>) -> NativeEngine {
     let model = Model::load(&gguf, &limits).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut options = NativeOptions::default();
     options.n_ctx = n_ctx;
+    // The tests themselves run side by side.
+    options.threads = 1;
     NativeEngine::new(Arc::new(model), &options).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
