@@ -1,0 +1,69 @@
+//! `estimate`: what a model would take, before it is loaded.
+
+use std::path::PathBuf;
+
+use ruminate::Limits;
+use ruminate::engine::native::NativeEngine;
+use ruminate::model::Config;
+use ruminate::storage::LoadMode;
+use serde_json::json;
+
+use crate::exit::Failure;
+use crate::output::{Output, Style};
+use crate::{size, source};
+
+/// Price a model before loading it: weights, KV per token and branch, scratch, and the widest tree within a budget.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The model file.
+    file: PathBuf,
+    /// Memory for the keys and values of all branches, as in `solve`; asks for the widest tree that fits.
+    #[arg(long, env = "RUMINATE_BUDGET_MEM", value_name = "SIZE", value_parser = size::parse)]
+    budget_mem: Option<u64>,
+    /// Tokens of the prompt, which all branches share.
+    #[arg(long, env = "RUMINATE_PROMPT_TOKENS", value_name = "N", default_value_t = 256)]
+    prompt_tokens: usize,
+    /// Tokens that each branch adds.
+    #[arg(long, env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
+    max_tokens: usize,
+}
+
+pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let gguf = source::open(&args.file, LoadMode::Mmap)?;
+    let config = Config::from_gguf(&gguf, &Limits::default())?;
+    let estimate = NativeEngine::estimate(&config, gguf.file_len());
+    let branch = estimate.kv(0, 1, args.max_tokens);
+    let fixed = estimate.weights.saturating_add(estimate.scratch);
+    let widest = args
+        .budget_mem
+        .map(|budget| estimate.widest(args.prompt_tokens, args.max_tokens, budget.saturating_sub(fixed)));
+    if output.json {
+        return output.document(&json!({
+            "weights_bytes": estimate.weights,
+            "kv_bytes_per_token": estimate.kv_per_token,
+            "kv_bytes_per_branch": branch,
+            "kv_page_bytes": estimate.kv_page,
+            "page_tokens": estimate.page_tokens,
+            "scratch_bytes": estimate.scratch,
+            "prompt_tokens": args.prompt_tokens,
+            "max_tokens": args.max_tokens,
+            "one_branch_total_bytes": fixed.saturating_add(estimate.kv(args.prompt_tokens, 1, args.max_tokens)),
+            "budget_bytes": args.budget_mem,
+            "widest": widest,
+        }));
+    }
+    let row = |label: &str, value: String| {
+        let label = format!("{label:<18}");
+        output.line(&format!("{} {value}", output.paint(Style::Bold, &label)))
+    };
+    row("weights", size::show(estimate.weights))?;
+    row("scratch", size::show(estimate.scratch))?;
+    row("KV of one token", size::show(estimate.kv_per_token))?;
+    row("KV of one branch", format!("{} for {} tokens", size::show(branch), args.max_tokens))?;
+    let total = fixed.saturating_add(estimate.kv(args.prompt_tokens, 1, args.max_tokens));
+    row("one branch in all", format!("{} with a prompt of {} tokens", size::show(total), args.prompt_tokens))?;
+    match (widest, args.budget_mem) {
+        (Some(widest), Some(budget)) => row("widest tree", format!("{widest} branches within {}", size::show(budget))),
+        _ => Ok(()),
+    }
+}
