@@ -1,4 +1,4 @@
-//! A process killed while it saves leaves the old file or the new one, never a mixture.
+//! A save that is killed or runs out of room leaves the old file or the new one, never a mixture.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failed test has to stop")]
 
@@ -56,6 +56,33 @@ fn child() {
         println!("\nSAVING");
         save(&path, n).unwrap();
     }
+}
+
+#[test]
+fn a_save_without_room_leaves_the_old_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("head.gguf");
+    save(&path, 7).unwrap();
+    // A limit of 100 blocks stands in for a full disk; ignoring the signal makes the write itself fail.
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -f 100; trap '' XFSZ; exec \"$0\" --ignored --exact child_without_room --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(FOLDER, dir.path())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&limited.stdout);
+    assert!(limited.status.success() && printed.contains("REFUSED Io"), "{limited:?}");
+    assert_eq!((generation(&path), remove_leftovers(dir.path())), (7, 0));
+}
+
+#[test]
+#[ignore = "the child process of the test above"]
+fn child_without_room() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return; // run by hand, without a parent that limits it
+    };
+    let e = save(&Path::new(&folder).join("head.gguf"), 8).unwrap_err();
+    println!("\nREFUSED {:?}", e.kind());
 }
 
 fn save(path: &Path, generation: u64) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A few threads that share one job at a time.
 //!
 //! Work is split by position, never by who is free, so that a job's result cannot depend on timing. Between jobs the
-//! threads spin for some tens of microseconds, then give way, then sleep: an idle team burns nothing, and a team with
+//! threads spin for some microseconds, then give way, then sleep: an idle team burns nothing, and a team with
 //! more threads than cores does not stand in its own way.
 
 use super::Shards;
@@ -15,12 +15,13 @@ use std::thread::{self, JoinHandle, Thread};
 
 /// The most threads of one team.
 const MAX_THREADS: usize = 1024;
-/// Pauses before a waiting thread gives way: about 40 µs, longer than the serial work between two jobs of one pass.
-const SPINS: u32 = 2_000;
-/// The same where threads outnumber cores: the thread waited for may need this core.
-const SPINS_CROWDED: u32 = 32;
-/// Times that a waiting thread gives way before it sleeps.
-const YIELDS: u32 = 64;
+/// Pauses before a waiting thread gives way, about 8 µs. Where the thread waited for is running, that is about how long
+/// it takes; where it is not, it may need this very core, and every pause delays it.
+const SPINS: u32 = 300;
+/// The same where threads outnumber cores.
+const SPINS_CROWDED: u32 = 30;
+/// Times that a waiting thread gives way before it sleeps: about 100 µs where nobody else wants the core.
+const YIELDS: u32 = 200;
 
 /// A fixed number of threads, the caller's included.
 pub struct Team {

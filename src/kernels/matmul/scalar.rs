@@ -6,7 +6,7 @@
 
 use super::Job;
 use super::panel::Panel;
-use super::unpack::{half_at, has_min32};
+use super::unpack::{half_at, has_min32, minimums256};
 use crate::kernels::activations::{ColumnQ8, ColumnQ8K};
 use crate::quant::QuantType;
 use crate::simd::{LANES, Scalar, Simd};
@@ -35,14 +35,10 @@ pub(super) fn rows(job: &Job<'_>, rows: Range<usize>) {
             let mut panel = Panel::new(w, 1);
             for r in rows {
                 panel.unpack(w, r, 0);
-                (0..acts.n()).for_each(|c| job.put(r, c, dot256(&panel, has_min256(w.ty()), acts.q8k(c))));
+                (0..acts.n()).for_each(|c| job.put(r, c, dot256(&panel, minimums256(w.ty()), acts.q8k(c))));
             }
         }
     }
-}
-
-fn has_min256(ty: QuantType) -> bool {
-    matches!(ty, QuantType::Q2_K | QuantType::Q4_K | QuantType::Q5_K)
 }
 
 /// A row of floats as f32; what lies beyond it in `out` stays zero.
@@ -65,19 +61,19 @@ fn dot_float(w: &[f32], x: &[f32]) -> f32 {
 fn dot32(panel: &Panel, min: bool, x: ColumnQ8<'_>) -> f32 {
     let s = Scalar;
     let mut acc = s.splat(0.0);
+    let quants = panel.q.as_chunks::<32>().0.iter().zip(x.q.as_chunks::<32>().0);
+    for ((wq, xq), (wd, xd)) in quants.zip(panel.d.iter().zip(x.d)) {
+        acc = s.mul_add(quads(wq, xq).map(|sum| sum as f32), s.splat(wd * xd), acc);
+    }
     if min {
         for (m, sums) in panel.m.as_chunks().0.iter().zip(x.s.as_chunks().0) {
             acc = s.mul_add(*m, *sums, acc);
         }
     }
-    let quants = panel.q.as_chunks::<32>().0.iter().zip(x.q.as_chunks::<32>().0);
-    for ((wq, xq), (wd, xd)) in quants.zip(panel.d.iter().zip(x.d)) {
-        acc = s.mul_add(quads(wq, xq).map(|sum| sum as f32), s.splat(wd * xd), acc);
-    }
     s.sum(acc)
 }
 
-fn dot256(panel: &Panel, min: bool, x: ColumnQ8K<'_>) -> f32 {
+fn dot256(panel: &Panel, (min, bias): (bool, i32), x: ColumnQ8K<'_>) -> f32 {
     let s = Scalar;
     let mut acc = s.splat(0.0);
     let quants = panel.q.as_chunks::<256>().0.iter().zip(x.q.as_chunks::<256>().0);
@@ -88,12 +84,13 @@ fn dot256(panel: &Panel, min: bool, x: ColumnQ8K<'_>) -> f32 {
             // The first four lanes hold the group's even 16, the last four its odd 16.
             total = std::array::from_fn(|i| total[i] + lanes[i] * i32::from(panel.scales[b][g + 8 * (i / 4)]));
         }
+        let (mins, sums) = (&panel.mins[b], &x.sums[16 * b..][..16]);
+        let pair = |i: usize| i32::from(mins[i]) * i32::from(sums[i]);
+        let pairs: [i32; LANES] = std::array::from_fn(|i| pair(2 * i) + pair(2 * i + 1));
+        let total: [i32; LANES] = std::array::from_fn(|i| total[i] - bias * pairs[i]);
         acc = s.mul_add(total.map(|sum| sum as f32), s.splat(panel.d[b] * x.d[b]), acc);
         if min {
-            let (mins, sums) = (&panel.mins[b], &x.sums[16 * b..][..16]);
-            let pair = |i: usize| i32::from(mins[i]) * i32::from(sums[i]);
-            let total: [f32; LANES] = std::array::from_fn(|i| (pair(2 * i) + pair(2 * i + 1)) as f32);
-            acc = s.mul_add(total, s.splat(-(panel.m[b] * x.d[b])), acc);
+            acc = s.mul_add(pairs.map(|sum| sum as f32), s.splat(-(panel.m[b] * x.d[b])), acc);
         }
     }
     s.sum(acc)

@@ -1,6 +1,6 @@
 //! What a block's bits mean as integers: quants, integer scales and minimums, and the real factors in front of them.
 //!
-//! A weight is `d * scale * q - dmin * min` (256-blocks) or `d * q + m` (32-blocks); layouts are ggml's
+//! A weight is `d * scale * (q - excess) - dmin * min` (256-blocks) or `d * q + m` (32-blocks); layouts are ggml's
 //! (`ggml-common.h`, `ggml-quants.c`).
 
 use crate::quant::QuantType;
@@ -12,6 +12,16 @@ pub(super) const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -1
 /// Whether 32-blocks of `ty` have a minimum.
 pub(super) fn has_min32(ty: QuantType) -> bool {
     matches!(ty, QuantType::Q4_1 | QuantType::Q5_1)
+}
+
+/// Whether 256-blocks of `ty` have minimums, and by how much their unpacked quants are too large: an excess is taken off
+/// in integers, with the scales in the place of minimums.
+pub(super) fn minimums256(ty: QuantType) -> (bool, i32) {
+    match ty {
+        QuantType::Q2_K | QuantType::Q4_K | QuantType::Q5_K => (true, 0),
+        QuantType::Q6_K => (false, 32),
+        _ => (false, 0),
+    }
 }
 
 /// Unpacks one block of 32 into `q` and returns `(d, m)`.
@@ -87,9 +97,10 @@ pub(super) fn block256(
                 let (half, quarter, at) = (i / 128, i % 128 / 32, i % 32);
                 let low = (block[64 * half + 32 * (quarter % 2) + at] >> (4 * (quarter / 2))) & 15;
                 let high = (block[128 + 32 * half + at] >> (2 * quarter)) & 3;
-                *q = (low | high << 4) as i8 - 32;
+                *q = (low | high << 4) as i8;
             }
             scales.iter_mut().zip(&block[192..208]).for_each(|(scale, b)| *scale = i16::from(*b as i8));
+            *mins = *scales;
             (half_at(block, 208), 0.0)
         }
         _ => {

@@ -14,7 +14,7 @@ pub(super) struct Head {
     dmin: f32,
     /// As i16: the scales of the eight even groups of 16, then of the eight odd ones.
     scales: __m256i,
-    /// As i16: the minimums of the 16 groups.
+    /// As i16: the minimums of the 16 groups; where quants have an excess, their scales.
     mins: __m256i,
 }
 
@@ -27,6 +27,8 @@ pub(super) unsafe trait Row: Copy {
     const SIGNED: bool;
     /// Whether groups have minimums.
     const MIN: bool;
+    /// Whether quants are 32 too large, which is taken off with the help of the inputs' sums.
+    const EXCESS: bool;
     unsafe fn head(self, b: usize) -> Head;
     /// The 32 quants of group `G`.
     unsafe fn group<const G: usize>(self, b: usize) -> __m256i;
@@ -38,7 +40,7 @@ pub(super) trait Packed: Row {
 }
 
 macro_rules! packed {
-    ($name:ident, $bytes:literal, signed $signed:literal, min $min:literal,
+    ($name:ident, $bytes:literal, signed $signed:literal, min $min:literal, excess $excess:literal,
      head |$head:ident| $read:expr, group $g:ident |$block:ident| $quants:expr) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name(*const u8);
@@ -47,6 +49,7 @@ macro_rules! packed {
         unsafe impl Row for $name {
             const SIGNED: bool = $signed;
             const MIN: bool = $min;
+            const EXCESS: bool = $excess;
 
             #[inline(always)]
             unsafe fn head(self, b: usize) -> Head {
@@ -75,7 +78,7 @@ macro_rules! packed {
     };
 }
 
-packed!(Q2K, 84, signed false, min true,
+packed!(Q2K, 84, signed false, min true, excess false,
     head |p| {
         let packed = _mm_loadu_si128(p.cast());
         let low = _mm_and_si128(packed, _mm_set1_epi8(15));
@@ -84,7 +87,7 @@ packed!(Q2K, 84, signed false, min true,
     },
     group G |p| field(p.add(16 + 32 * (G / 4)), 2 * (G % 4), 3)
 );
-packed!(Q3K, 110, signed true, min false,
+packed!(Q3K, 110, signed true, min false, excess false,
     head |p| {
         // Twelve bytes hold 16 scales of 6 bits: low nibbles in the first eight, pairs of high bits in the last four.
         let word = |i: usize| p.add(96 + 4 * i).cast::<u32>().read_unaligned();
@@ -100,11 +103,11 @@ packed!(Q3K, 110, signed true, min false,
         _mm256_sub_epi8(low, _mm256_and_si256(missing, _mm256_set1_epi8(4)))
     }
 );
-packed!(Q4K, 144, signed false, min true,
+packed!(Q4K, 144, signed false, min true, excess false,
     head |p| six_bit_head(p),
     group G |p| field(p.add(16 + 32 * (G / 2)), 4 * (G % 2), 15)
 );
-packed!(Q5K, 176, signed false, min true,
+packed!(Q5K, 176, signed false, min true, excess false,
     head |p| six_bit_head(p),
     group G |p| {
         let low = field(p.add(48 + 32 * (G / 2)), 4 * (G % 2), 15);
@@ -113,15 +116,25 @@ packed!(Q5K, 176, signed false, min true,
         _mm256_or_si256(low, _mm256_and_si256(fifth, _mm256_set1_epi8(16)))
     }
 );
-packed!(Q6K, 210, signed true, min false,
-    head |p| no_mins(half(p.add(208)), even_odd(_mm_loadu_si128(p.add(192).cast()))),
+packed!(Q6K, 210, signed false, min false, excess true,
+    head |p| {
+        let scales = _mm_loadu_si128(p.add(192).cast());
+        Head { d: half(p.add(208)), dmin: 0.0, scales: even_odd(scales), mins: _mm256_cvtepi8_epi16(scales) }
+    },
     group G |p| {
         let low = field(p.add(64 * (G / 4) + 32 * (G % 2)), 4 * (G % 4 / 2), 15);
-        let high = field(p.add(128 + 32 * (G / 4)), 2 * (G % 4), 3);
-        _mm256_sub_epi8(_mm256_or_si256(low, _mm256_slli_epi16::<4>(high)), _mm256_set1_epi8(32))
+        // Pair G % 4 of the high bits goes to bits 4 and 5.
+        let high = _mm256_loadu_si256(p.add(128 + 32 * (G / 4)).cast());
+        let high = match G % 4 {
+            0 => _mm256_slli_epi16::<4>(high),
+            1 => _mm256_slli_epi16::<2>(high),
+            2 => high,
+            _ => _mm256_srli_epi16::<2>(high),
+        };
+        _mm256_or_si256(low, _mm256_and_si256(high, _mm256_set1_epi8(0x30)))
     }
 );
-packed!(Iq4Xs, 136, signed true, min false,
+packed!(Iq4Xs, 136, signed true, min false, excess false,
     head |p| {
         let low = _mm_cvtsi32_si128(p.add(4).cast::<i32>().read_unaligned());
         let low = _mm_unpacklo_epi8(low, _mm_srli_epi16::<4>(low));
@@ -138,7 +151,7 @@ packed!(Iq4Xs, 136, signed true, min false,
 
 /// A row of a panel.
 #[derive(Clone, Copy)]
-struct Unpacked<const SIGNED: bool, const MIN: bool> {
+struct Unpacked<const SIGNED: bool, const MIN: bool, const EXCESS: bool> {
     q: *const i8,
     d: *const f32,
     dmin: *const f32,
@@ -147,9 +160,10 @@ struct Unpacked<const SIGNED: bool, const MIN: bool> {
 }
 
 // SAFETY: reads stay inside the row's super-blocks.
-unsafe impl<const SIGNED: bool, const MIN: bool> Row for Unpacked<SIGNED, MIN> {
+unsafe impl<const SIGNED: bool, const MIN: bool, const EXCESS: bool> Row for Unpacked<SIGNED, MIN, EXCESS> {
     const SIGNED: bool = SIGNED;
     const MIN: bool = MIN;
+    const EXCESS: bool = EXCESS;
 
     #[inline(always)]
     unsafe fn head(self, b: usize) -> Head {
@@ -182,9 +196,11 @@ pub(super) unsafe fn rows<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
         if job.acts.n() < PANEL_COLUMNS {
             direct::<W>(job, rows);
         } else if W::SIGNED {
-            swept::<W, true, false>(job, rows);
+            swept::<W, true, false, false>(job, rows);
+        } else if W::MIN {
+            swept::<W, false, true, false>(job, rows);
         } else {
-            swept::<W, false, true>(job, rows);
+            swept::<W, false, false, true>(job, rows);
         }
     }
 }
@@ -204,7 +220,7 @@ unsafe fn direct<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
 /// # Safety
 /// As [`rows`].
 #[inline(always)]
-unsafe fn swept<W: Packed, const SIGNED: bool, const MIN: bool>(job: &Job<'_>, rows: Range<usize>) {
+unsafe fn swept<W: Packed, const SIGNED: bool, const MIN: bool, const EXCESS: bool>(job: &Job<'_>, rows: Range<usize>) {
     let (k, blocks) = (job.w.cols(), job.w.cols() / 256);
     let mut panel = Panel::new(job.w, 4);
     for first in rows.clone().step_by(4) {
@@ -213,7 +229,7 @@ unsafe fn swept<W: Packed, const SIGNED: bool, const MIN: bool>(job: &Job<'_>, r
             // SAFETY: the caller has the instructions, the row `blocks` super-blocks, the panel room for four rows.
             unsafe { unpack(W::new(job.w.row(r)), blocks, &mut panel, i) };
         }
-        let w = std::array::from_fn(|i| Unpacked::<SIGNED, MIN> {
+        let w = std::array::from_fn(|i| Unpacked::<SIGNED, MIN, EXCESS> {
             q: panel.q[i * k..].as_ptr(),
             d: panel.d[i * blocks..].as_ptr(),
             dmin: panel.m[i * blocks..].as_ptr(),
@@ -298,10 +314,10 @@ unsafe fn tile<W: Row, const R: usize, const C: usize>(
     unsafe {
         let mut acc = [[_mm256_setzero_ps(); C]; R];
         for b in 0..blocks {
-            let heads = w.map(
-                #[inline(always)]
-                |w| w.head(b),
-            );
+            let mut heads = [w[0].head(b); R];
+            for r in 1..R {
+                heads[r] = w[r].head(b);
+            }
             let x = xq.map(|x| x.add(256 * b));
             let mut total = [[_mm256_setzero_si256(); C]; R];
             add_group::<W, R, C, 0>(w, b, &heads, x, &mut total);
@@ -316,9 +332,15 @@ unsafe fn tile<W: Row, const R: usize, const C: usize>(
                 for c in 0..C {
                     let xd = *xd[c].add(b);
                     let d = _mm256_set1_ps(heads[r].d * xd);
-                    acc[r][c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total[r][c]), d, acc[r][c]);
+                    if !W::MIN && !W::EXCESS {
+                        acc[r][c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total[r][c]), d, acc[r][c]);
+                        continue;
+                    }
+                    let sums = _mm256_madd_epi16(heads[r].mins, _mm256_loadu_si256(xs[c].add(16 * b).cast()));
+                    let excess = _mm256_slli_epi32::<5>(sums);
+                    let total = if W::EXCESS { _mm256_sub_epi32(total[r][c], excess) } else { total[r][c] };
+                    acc[r][c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), d, acc[r][c]);
                     if W::MIN {
-                        let sums = _mm256_madd_epi16(heads[r].mins, _mm256_loadu_si256(xs[c].add(16 * b).cast()));
                         let d = _mm256_set1_ps(-(heads[r].dmin * xd));
                         acc[r][c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), d, acc[r][c]);
                     }

@@ -1,6 +1,6 @@
 //! Weights in blocks of 32.
 
-use super::{PANEL_COLUMNS, half, iq4_values, neighbours, nibbles, sum, tiles};
+use super::{PANEL_COLUMNS, iq4_values, neighbours, nibbles, sum, tiles};
 use crate::kernels::activations::{ColumnQ8, padded_blocks};
 use crate::kernels::matmul::Job;
 use crate::kernels::matmul::panel::Panel;
@@ -10,24 +10,23 @@ use std::ops::Range;
 /// One row of blocks.
 ///
 /// # Safety
-/// `quants` and `scale` may read only block `b` of the row, and need avx2 and f16c.
+/// `quants` and `factors` may read only block `b` of the row, and need avx2 and f16c.
 pub(super) unsafe trait Row: Copy {
     /// Whether quants can be negative.
     const SIGNED: bool;
     /// Whether a block adds a minimum times the sum of its inputs.
     const MIN: bool;
+    /// Whether `factors` brings the minimum along.
+    const PACKED: bool;
+    /// The 32 quants of block `b`.
     unsafe fn quants(self, b: usize) -> __m256i;
-    unsafe fn scale(self, b: usize) -> f32;
+    /// The scale of block `b` in lane 0; for packed rows with minimums, its minimum in lane 1.
+    unsafe fn factors(self, b: usize) -> __m128;
 }
 
-/// A row as it lies in the file. The macro's `min` is where a block keeps its minimum, 0 for none.
+/// A row as it lies in the file.
 pub(super) trait Packed: Row {
     fn new(row: &[u8]) -> Self;
-    /// The minimum of block `b`.
-    ///
-    /// # Safety
-    /// The row must have a block `b`.
-    unsafe fn min(self, b: usize) -> f32;
 }
 
 macro_rules! packed {
@@ -39,7 +38,8 @@ macro_rules! packed {
         // SAFETY: reads stay inside the block's bytes.
         unsafe impl Row for $name {
             const SIGNED: bool = $signed;
-            const MIN: bool = $min > 0;
+            const MIN: bool = $min;
+            const PACKED: bool = true;
 
             #[inline(always)]
             unsafe fn quants(self, b: usize) -> __m256i {
@@ -51,9 +51,10 @@ macro_rules! packed {
             }
 
             #[inline(always)]
-            unsafe fn scale(self, b: usize) -> f32 {
-                // SAFETY: the caller has f16c and a block `b`, which begins with its scale.
-                unsafe { half(self.0.add(b * $bytes)) }
+            unsafe fn factors(self, b: usize) -> __m128 {
+                // SAFETY: the caller has f16c and a block `b` of more than eight bytes, whose first two or four are
+                // the factors.
+                unsafe { _mm_cvtph_ps(_mm_loadl_epi64(self.0.add(b * $bytes).cast())) }
             }
         }
 
@@ -61,29 +62,23 @@ macro_rules! packed {
             fn new(row: &[u8]) -> Self {
                 Self(row.as_ptr())
             }
-
-            #[inline(always)]
-            unsafe fn min(self, b: usize) -> f32 {
-                // SAFETY: the caller has f16c and a block `b`, which holds its minimum there.
-                unsafe { half(self.0.add(b * $bytes + $min)) }
-            }
         }
     };
 }
 
-packed!(Q4_0, 18, signed true, min 0, |p| _mm256_sub_epi8(nibbles(p.add(2)), _mm256_set1_epi8(8)));
-packed!(Q4_1, 20, signed false, min 2, |p| nibbles(p.add(4)));
-packed!(Q5_0, 22, signed true, min 0, |p| {
+packed!(Q4_0, 18, signed true, min false, |p| _mm256_sub_epi8(nibbles(p.add(2)), _mm256_set1_epi8(8)));
+packed!(Q4_1, 20, signed false, min true, |p| nibbles(p.add(4)));
+packed!(Q5_0, 22, signed true, min false, |p| {
     // Without its fifth bit a value is 16 lower, which are the four high bits of a byte.
     let missing = _mm256_andnot_si256(bits(p.add(2)), _mm256_set1_epi8(-16));
     _mm256_or_si256(nibbles(p.add(6)), missing)
 });
-packed!(Q5_1, 24, signed false, min 2, |p| {
+packed!(Q5_1, 24, signed false, min true, |p| {
     let fifth = _mm256_and_si256(bits(p.add(4)), _mm256_set1_epi8(16));
     _mm256_or_si256(nibbles(p.add(8)), fifth)
 });
-packed!(Q8_0, 34, signed true, min 0, |p| _mm256_loadu_si256(p.add(2).cast()));
-packed!(Iq4Nl, 18, signed true, min 0, |p| iq4_values(nibbles(p.add(2))));
+packed!(Q8_0, 34, signed true, min false, |p| _mm256_loadu_si256(p.add(2).cast()));
+packed!(Iq4Nl, 18, signed true, min false, |p| iq4_values(nibbles(p.add(2))));
 
 /// 32 bits at `p` as bytes of all ones or all zeros.
 ///
@@ -112,6 +107,7 @@ struct Unpacked<const SIGNED: bool, const MIN: bool> {
 unsafe impl<const SIGNED: bool, const MIN: bool> Row for Unpacked<SIGNED, MIN> {
     const SIGNED: bool = SIGNED;
     const MIN: bool = MIN;
+    const PACKED: bool = false;
 
     #[inline(always)]
     unsafe fn quants(self, b: usize) -> __m256i {
@@ -120,9 +116,9 @@ unsafe impl<const SIGNED: bool, const MIN: bool> Row for Unpacked<SIGNED, MIN> {
     }
 
     #[inline(always)]
-    unsafe fn scale(self, b: usize) -> f32 {
-        // SAFETY: the caller has a block `b`.
-        unsafe { *self.d.add(b) }
+    unsafe fn factors(self, b: usize) -> __m128 {
+        // SAFETY: the caller has avx2 and a block `b`.
+        unsafe { _mm_load_ss(self.d.add(b)) }
     }
 }
 
@@ -149,21 +145,12 @@ pub(super) unsafe fn rows<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
 #[inline(always)]
 unsafe fn direct<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
     let (blocks, padded) = (job.w.cols() / 32, padded_blocks(job.w.cols()));
-    let mut mins = vec![0.0; if W::MIN { 4 * padded } else { 0 }];
+    let mut mins = vec![0.0; 4 * padded];
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
         let w = at.map(|r| W::new(job.w.row(r)));
-        if W::MIN {
-            for (w, mins) in w.iter().zip(mins.chunks_exact_mut(padded)) {
-                for (b, min) in mins.iter_mut().take(blocks).enumerate() {
-                    // SAFETY: every row has `blocks` blocks.
-                    *min = unsafe { w.min(b) };
-                }
-            }
-        }
-        let mins = std::array::from_fn(|i| if W::MIN { &mins[i * padded..][..padded] } else { &[][..] });
-        // SAFETY: the caller has the instructions; rows have `blocks` blocks.
-        unsafe { all_columns(job, at, w, mins, blocks) };
+        // SAFETY: the caller has the instructions; rows have `blocks` blocks; there is room for their minimums.
+        unsafe { all_columns(job, at, w, &mut mins, blocks) };
     }
 }
 
@@ -183,23 +170,25 @@ unsafe fn swept<W: Packed, U: Row>(job: &Job<'_>, rows: Range<usize>, row: impl 
                 // SAFETY: the caller has the instructions and the row a block `b`; `q` is 32 writable bytes.
                 unsafe {
                     _mm256_storeu_si256(q.as_mut_ptr().cast(), w.quants(b));
-                    (*d, *m) = (w.scale(b), if W::MIN { w.min(b) } else { 0.0 });
+                    let factors = w.factors(b);
+                    *d = _mm_cvtss_f32(factors);
+                    *m = if W::MIN { _mm_cvtss_f32(_mm_movehdup_ps(factors)) } else { 0.0 };
                 }
             }
         }
         let w = std::array::from_fn(|i| row(panel.q[i * k..].as_ptr(), panel.d[i * padded..].as_ptr()));
-        let mins = std::array::from_fn(|i| &panel.m[i * padded..(i + 1) * padded]);
-        // SAFETY: the caller has the instructions; panel rows have `blocks` blocks.
-        unsafe { all_columns::<U>(job, at, w, mins, blocks) };
+        // SAFETY: the caller has the instructions; panel rows have `blocks` blocks, and minimums padded with zeros.
+        unsafe { all_columns::<U>(job, at, w, &mut panel.m, blocks) };
     }
 }
 
-/// Four rows times every column.
+/// Four rows times every column; packed rows leave their minimums in `mins`, others find them there.
 ///
 /// # Safety
-/// Needs avx2, fma and f16c; rows and columns must have `blocks` blocks.
+/// Needs avx2, fma and f16c; rows and columns must have `blocks` blocks, and `mins` room for four rows of them.
 #[inline(always)]
-unsafe fn all_columns<W: Row>(job: &Job<'_>, at: [usize; 4], w: [W; 4], mins: [&[f32]; 4], blocks: usize) {
+unsafe fn all_columns<W: Row>(job: &Job<'_>, at: [usize; 4], w: [W; 4], mins: &mut [f32], blocks: usize) {
+    let half = 2 * blocks.next_multiple_of(8);
     for (c, width) in tiles(job.acts.n()) {
         // SAFETY: the caller's promises; the tiles cut the columns.
         unsafe {
@@ -207,8 +196,8 @@ unsafe fn all_columns<W: Row>(job: &Job<'_>, at: [usize; 4], w: [W; 4], mins: [&
                 1 => tile::<W, 4, 1>(job, at, w, mins, c, blocks),
                 2 => tile::<W, 4, 2>(job, at, w, mins, c, blocks),
                 _ => {
-                    for i in [0, 2] {
-                        let (at, w, mins) = ([at[i], at[i + 1]], [w[i], w[i + 1]], [mins[i], mins[i + 1]]);
+                    for (i, mins) in [0, 2].into_iter().zip(mins.chunks_mut(half)) {
+                        let (at, w) = ([at[i], at[i + 1]], [w[i], w[i + 1]]);
                         if width == 3 {
                             tile::<W, 2, 3>(job, at, w, mins, c, blocks);
                         } else {
@@ -224,37 +213,33 @@ unsafe fn all_columns<W: Row>(job: &Job<'_>, at: [usize; 4], w: [W; 4], mins: [&
 /// `R` rows times `C` columns from `first` on.
 ///
 /// # Safety
-/// Needs avx2, fma and f16c; rows and columns must have `blocks` blocks, and there must be `first + C` columns.
+/// Needs avx2, fma and f16c; rows and columns must have `blocks` blocks, `mins` must have room for `R` rows of them,
+/// and there must be `first + C` columns.
 #[inline(always)]
 unsafe fn tile<W: Row, const R: usize, const C: usize>(
     job: &Job<'_>,
     at: [usize; R],
     w: [W; R],
-    mins: [&[f32]; R],
+    mins: &mut [f32],
     first: usize,
     blocks: usize,
 ) {
     let x: [ColumnQ8<'_>; C] = std::array::from_fn(|c| job.acts.q8(first + c));
     let (xq, xd) = (x.map(|x| x.q.as_ptr()), x.map(|x| x.d.as_ptr()));
-    // SAFETY: the caller has avx2 and fma; block `b` is in every row and column; vectors of minimums and sums are
-    // whole.
+    let padded = blocks.next_multiple_of(8);
+    // SAFETY: the caller has avx2 and fma; block `b` is in every row and column, and in every row of minimums.
     unsafe {
         let mut acc = [[_mm256_setzero_ps(); C]; R];
-        if W::MIN {
-            for (acc, mins) in acc.iter_mut().zip(mins) {
-                for (acc, x) in acc.iter_mut().zip(x) {
-                    for (m, s) in mins.as_chunks::<8>().0.iter().zip(x.s.as_chunks::<8>().0) {
-                        *acc = _mm256_fmadd_ps(_mm256_loadu_ps(m.as_ptr()), _mm256_loadu_ps(s.as_ptr()), *acc);
-                    }
-                }
-            }
-        }
         let ones = _mm256_set1_epi16(1);
         for b in 0..blocks {
             for r in 0..R {
                 let q = w[r].quants(b);
                 let magnitude = if W::SIGNED { _mm256_abs_epi8(q) } else { q };
-                let d = _mm256_set1_ps(w[r].scale(b));
+                let factors = w[r].factors(b);
+                if W::PACKED && W::MIN {
+                    *mins.get_unchecked_mut(r * padded + b) = _mm_cvtss_f32(_mm_movehdup_ps(factors));
+                }
+                let d = _mm256_broadcastss_ps(factors);
                 for c in 0..C {
                     let x = _mm256_loadu_si256(xq[c].add(32 * b).cast());
                     // maddubs takes unsigned times signed: the weight's sign goes to the input.
@@ -262,6 +247,15 @@ unsafe fn tile<W: Row, const R: usize, const C: usize>(
                     let sums = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), ones);
                     let d = _mm256_mul_ps(d, _mm256_broadcast_ss(&*xd[c].add(b)));
                     acc[r][c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), d, acc[r][c]);
+                }
+            }
+        }
+        if W::MIN {
+            for (acc, mins) in acc.iter_mut().zip(mins.chunks_exact(padded)) {
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    for (m, s) in mins.as_chunks::<8>().0.iter().zip(x.s.as_chunks::<8>().0) {
+                        *acc = _mm256_fmadd_ps(_mm256_loadu_ps(m.as_ptr()), _mm256_loadu_ps(s.as_ptr()), *acc);
+                    }
                 }
             }
         }
