@@ -1,7 +1,7 @@
 """Trains the model on the endless train side of the generator. Resumes from its checkpoint; a step's data depends
 on seed and step alone.
 
-    python3 train.py --steps 4000 --out run
+    python3 train.py --out run
 """
 
 import argparse
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from model import Config, Model
-from problems import CHUNK_STEPS, lessons
+from problems import CHUNK_STEPS, TRAIN_SEED, TRAIN_STEPS, lessons
 from tokenizer import END, Tokenizer
 
 
@@ -69,12 +69,14 @@ def main():
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     args.add_argument("--out", default="run")
     args.add_argument("--tokenizer", default="tokenizer.json")
-    args.add_argument("--steps", type=int, default=4000)
+    args.add_argument("--steps", type=int, default=1152, help="length of the schedule of the learning rate")
+    args.add_argument("--stop", type=int, default=TRAIN_STEPS, help="stop after this step; training to the end leaves "
+                      "little for search to win")
     args.add_argument("--lr", type=float, default=4e-3)
     args.add_argument("--warmup", type=int, default=60)
     args.add_argument("--decay", type=float, default=0.5, help="part of the steps over which the rate falls")
     args.add_argument("--layers", type=int, default=5)
-    args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--seed", type=int, default=TRAIN_SEED)
     args.add_argument("--threads", type=int, default=2)
     args.add_argument("--bf16", action="store_true")
     args = args.parse_args()
@@ -99,7 +101,8 @@ def main():
     log = open(os.path.join(args.out, "log.jsonl"), "a", encoding="utf-8")
     started, seen, mean = time.time() - spent, 0, None
     t0 = time.time()
-    while step < args.steps:
+    last = min(args.stop, args.steps)
+    while step < last:
         for ids, targets in batches(tokenizer, args.seed, step // CHUNK_STEPS):
             ids, targets = ids.to(device), targets.to(device)
             for opt in opts:
@@ -123,13 +126,13 @@ def main():
             seen += ids.numel()
             if step % 10 == 0:
                 speed = seen / (time.time() - t0)
-                print(f"step {step}/{args.steps} loss {mean:.4f} {speed:.0f} tokens/s", file=sys.stderr, flush=True)
+                print(f"step {step}/{last} loss {mean:.4f} {speed:.0f} tokens/s", file=sys.stderr, flush=True)
                 json.dump({"step": step, "loss": round(mean, 4), "tokens_s": round(speed)}, log)
                 log.write("\n")
                 log.flush()
-            if step >= args.steps:
+            if step >= last:
                 break
-        if step // CHUNK_STEPS % 6 == 0 or step >= args.steps:
+        if step // CHUNK_STEPS % 6 == 0 or step >= last:
             save(path, model, opts, step, time.time() - started, cfg)
 
 
