@@ -56,7 +56,7 @@ def main():
         mine = [tokenizer.decode(ids) for ids in generate(model, [tokenizer.chat(r["question"]) for r in rows[:args.count]])]
         theirs = [answer(llama, tokenizer.chat(r["question"])) for r in rows[:args.count]]
         same = sum(a == b for a, b in zip(mine, theirs))
-        print(f"greedy answers: {same} of {args.count} equal (F32 checkpoint against Q8_0)")
+        print(f"greedy answers: {same} of {args.count} equal (the checkpoint in F32 against the file)")
         for a, b in [(a, b) for a, b in zip(mine, theirs) if a != b][:2]:
             print("---", a, "--- llama.cpp:", b, sep="\n")
     if args.all:
