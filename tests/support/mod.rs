@@ -105,12 +105,3 @@ pub fn nll(logits: &[f32], token: u32) -> f64 {
     let sum: f64 = logits.iter().map(|&v| (f64::from(v) - top).exp()).sum();
     top + sum.ln() - f64::from(logits[token as usize])
 }
-
-/// FNV-1a 64 over each row as little-endian u32, closed by `u32::MAX`, in hex; as tests/fixtures/make_tokens.py has it.
-pub fn fnv(rows: &[Vec<u32>]) -> String {
-    let numbers = rows.iter().flat_map(|row| row.iter().copied().chain([u32::MAX]));
-    let hash = numbers
-        .flat_map(u32::to_le_bytes)
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{hash:016x}")
-}
