@@ -1,6 +1,9 @@
 //! Matrix products per weight format: `cargo bench --bench kernels`, in multiply-adds per second (divan prints them as
 //! items). `RUMINATE_BENCH_THREADS` sets the team, 2 by default.
 
+// A benchmark that cannot start has nothing to report.
+#![allow(clippy::expect_used)]
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use ruminate::exec::Team;
