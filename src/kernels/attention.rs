@@ -3,7 +3,7 @@
 //! Scores lie by absolute position, sums run over lanes by absolute position and values are added in order of position,
 //! so the result does not depend on how the path is cut into pages.
 
-use crate::simd::{Isa, LANES, Simd, dispatch, tanh};
+use crate::simd::{Isa, LANES, Simd, dispatch, load_or, tanh};
 use half::f16;
 use std::cell::Cell;
 
@@ -80,10 +80,10 @@ fn attend_with<S: Simd>(
     for ((q, out), scores) in tiles {
         let task = Task { s, shape, path, base, span, dim };
         match q.len() / dim {
-            1 => task.run::<1, 8>(q, scores, out),
-            2 => task.run::<2, 4>(q, scores, out),
-            3 => task.run::<3, 2>(q, scores, out),
-            _ => task.run::<HEADS, 2>(q, scores, out),
+            1 => task.run::<1, 4, 8>(q, scores, out),
+            2 => task.run::<2, 4, 4>(q, scores, out),
+            3 => task.run::<3, 2, 2>(q, scores, out),
+            _ => task.run::<HEADS, 2, 2>(q, scores, out),
         }
     }
 }
@@ -98,10 +98,21 @@ struct Task<'a, S> {
 }
 
 impl<S: Simd> Task<'_, S> {
-    /// All of attention for `H` query heads; values are summed `V` vectors of a head at a time.
+    /// All of attention for `H` query heads: scores `K` keys at a time, values `V` vectors of a head at a time.
     #[inline(always)]
-    fn run<const H: usize, const V: usize>(&self, q: &[f32], scores: &mut [f32], out: &mut [f32]) {
-        self.score::<H>(q, scores);
+    fn run<const H: usize, const K: usize, const V: usize>(&self, q: &[f32], scores: &mut [f32], out: &mut [f32]) {
+        for (first, seen) in self.seen() {
+            let keys = seen.keys.len() / self.dim;
+            let mut t = 0;
+            while t + K <= keys {
+                self.score::<H, K>(q, &seen.keys[t * self.dim..(t + K) * self.dim], first + t, scores);
+                t += K;
+            }
+            while t < keys {
+                self.score::<H, 1>(q, &seen.keys[t * self.dim..(t + 1) * self.dim], first + t, scores);
+                t += 1;
+            }
+        }
         let mut factors = [0.0; H];
         for (row, factor) in scores.chunks_exact_mut(self.span.max(1)).zip(&mut factors) {
             let (row, _) = row.as_chunks_mut();
@@ -121,33 +132,51 @@ impl<S: Simd> Task<'_, S> {
         }
     }
 
-    /// `scores[head][position - base] = scale * q[head] . key[position]`.
+    /// The stretches of the path that lie in sight, cut to it, each with its first place in a row of scores.
     #[inline(always)]
-    fn score<const H: usize>(&self, q: &[f32], scores: &mut [f32]) {
-        let (s, dim) = (self.s, self.dim);
+    fn seen(&self) -> impl Iterator<Item = (usize, KeysValues<'_>)> {
         let mut position = 0;
-        for stretch in self.path {
-            for key in stretch.keys.chunks_exact(dim) {
-                if (self.shape.start..self.shape.end).contains(&position) {
-                    let mut acc = [s.splat(0.0); H];
-                    let (full, tail) = key.as_chunks::<LANES>();
-                    for (i, key) in full.iter().enumerate() {
-                        let key = s.load_f16(key);
-                        for (h, acc) in acc.iter_mut().enumerate() {
-                            *acc = s.mul_add(vector(s, &q[h * dim + i * LANES..], LANES), key, *acc);
-                        }
-                    }
-                    if !tail.is_empty() {
-                        let key = s.load_f16(&padded(tail));
-                        for (h, acc) in acc.iter_mut().enumerate() {
-                            *acc = s.mul_add(vector(s, &q[(h + 1) * dim - tail.len()..], tail.len()), key, *acc);
-                        }
-                    }
-                    for (h, acc) in acc.into_iter().enumerate() {
-                        scores[h * self.span + position - self.base] = s.sum(acc) * self.shape.scale;
-                    }
+        let parts = self.path.iter().map(move |stretch| {
+            let tokens = stretch.keys.len().min(stretch.values.len()) / self.dim;
+            let first = self.shape.start.saturating_sub(position).min(tokens);
+            let end = self.shape.end.saturating_sub(position).clamp(first, tokens);
+            let part = first * self.dim..end * self.dim;
+            let place = (position + first).saturating_sub(self.base);
+            position += tokens;
+            (place, KeysValues { keys: &stretch.keys[part.clone()], values: &stretch.values[part] })
+        });
+        parts.filter(|(_, seen)| !seen.keys.is_empty())
+    }
+
+    /// `scores[head][place + key] = scale * q[head] . keys[key]` for `K` neighbouring keys.
+    #[inline(always)]
+    fn score<const H: usize, const K: usize>(&self, q: &[f32], keys: &[f16], place: usize, scores: &mut [f32]) {
+        let (s, dim) = (self.s, self.dim);
+        let mut acc = [[s.splat(0.0); H]; K];
+        assert!(q.len() >= H * dim && keys.len() >= K * dim);
+        for at in (0..dim / LANES * LANES).step_by(LANES) {
+            for (k, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: `k * dim + at + LANES` is at most `K * dim`.
+                let key = s.load_f16(unsafe { vector(keys, k * dim + at) });
+                for (h, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: `h * dim + at + LANES` is at most `H * dim`.
+                    *acc = s.mul_add(s.load(unsafe { vector(q, h * dim + at) }), key, *acc);
                 }
-                position += 1;
+            }
+        }
+        let tail = dim % LANES;
+        if tail > 0 {
+            for (k, acc) in acc.iter_mut().enumerate() {
+                let key = s.load_f16(&padded(&keys[(k + 1) * dim - tail..(k + 1) * dim]));
+                for (h, acc) in acc.iter_mut().enumerate() {
+                    let q = load_or(s, &q[(h + 1) * dim - tail..(h + 1) * dim], 0.0);
+                    *acc = s.mul_add(q, key, *acc);
+                }
+            }
+        }
+        for (h, row) in scores.chunks_exact_mut(self.span).take(H).enumerate() {
+            for (k, score) in row[place..place + K].iter_mut().enumerate() {
+                *score = s.sum(acc[k][h]) * self.shape.scale;
             }
         }
     }
@@ -173,28 +202,30 @@ impl<S: Simd> Task<'_, S> {
         width: usize,
         out: &mut [f32],
     ) {
-        let (s, dim) = (self.s, self.dim);
+        let (s, dim, span) = (self.s, self.dim, self.span);
         let mut acc = [[s.splat(0.0); V]; H];
-        let mut position = 0;
-        for stretch in self.path {
-            for value in stretch.values.chunks_exact(dim) {
-                if (self.shape.start..self.shape.end).contains(&position) {
-                    let (vectors, _) = value[first..].as_chunks::<LANES>();
-                    let mut v = [s.splat(0.0); V];
-                    for (i, v) in v.iter_mut().enumerate() {
-                        *v = match vectors.get(i) {
-                            Some(full) => s.load_f16(full),
-                            None => s.load_f16(&padded(&value[first..])),
-                        };
-                    }
-                    for (h, acc) in acc.iter_mut().enumerate() {
-                        let p = s.splat(scores[h * self.span + position - self.base]);
-                        for (acc, v) in acc.iter_mut().zip(v) {
-                            *acc = s.mul_add(p, v, *acc);
-                        }
+        for (place, seen) in self.seen() {
+            let tokens = seen.values.len() / dim;
+            assert!(scores.len() >= H * span && place + tokens <= span);
+            assert!(V == 1 || first + V * LANES <= dim);
+            for t in 0..tokens {
+                let mut v = [s.splat(0.0); V];
+                for (i, v) in v.iter_mut().enumerate() {
+                    let at = t * dim + first + i * LANES;
+                    *v = if width < LANES {
+                        s.load_f16(&padded(&seen.values[at..at + width]))
+                    } else {
+                        // SAFETY: the vector ends inside token `t`, as the head has `first + V * LANES` elements.
+                        s.load_f16(unsafe { vector(seen.values, at) })
+                    };
+                }
+                for (h, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: checked above: `place + t` is below `span`, and there are `H` rows of scores.
+                    let p = s.splat(unsafe { *scores.get_unchecked(h * span + place + t) });
+                    for (acc, v) in acc.iter_mut().zip(v) {
+                        *acc = s.mul_add(p, v, *acc);
                     }
                 }
-                position += 1;
             }
         }
         for ((acc, factor), out) in acc.into_iter().zip(factors).zip(out.chunks_exact_mut(dim)) {
@@ -207,10 +238,15 @@ impl<S: Simd> Task<'_, S> {
     }
 }
 
-/// The first `width` values of `x`, then zeros.
+/// The vector of `x` that begins at `at`.
+///
+/// # Safety
+/// `at + LANES` must not exceed the length of `x`.
 #[inline(always)]
-fn vector<S: Simd>(s: S, x: &[f32], width: usize) -> S::F32 {
-    crate::simd::load_or(s, &x[..width], 0.0)
+unsafe fn vector<T>(x: &[T], at: usize) -> &[T; LANES] {
+    debug_assert!(at + LANES <= x.len());
+    // SAFETY: the caller promises that the elements are inside `x`.
+    unsafe { &*x.as_ptr().add(at).cast() }
 }
 
 #[inline(always)]
@@ -322,6 +358,15 @@ mod tests {
         let want = run(Isa::detect(), &case, &[]);
         case.keys[..21 * 64].fill(f16::NAN);
         case.values[..21 * 64].fill(f16::NAN);
-        assert_eq!(bits(&run(Isa::detect(), &case, &[])), bits(&want));
+        case.keys.resize(99 * 64, f16::NAN);
+        case.values.resize(99 * 64, f16::NAN);
+        for isa in Isa::available() {
+            for page in [4, 7, 99] {
+                let pages = case.keys.chunks(page * 64).zip(case.values.chunks(page * 64));
+                let mut out = vec![0.0; case.q.len()];
+                attention(isa, &case.shape, &case.q, pages.map(|(keys, values)| KeysValues { keys, values }), &mut out);
+                assert_eq!(bits(&out), bits(&want), "{isa:?}, pages of {page}");
+            }
+        }
     }
 }

@@ -61,10 +61,11 @@ fn normalize_inplace_with<S: Simd>(s: S, x: &mut [f32], weight: &[f32], eps: f32
 
 #[inline(always)]
 fn factor<S: Simd>(s: S, x: &[f32], eps: f32) -> f32 {
-    let squares = x.chunks(LANES).fold(s.splat(0.0), |acc, x| {
+    let mut squares = s.splat(0.0);
+    for x in x.chunks(LANES) {
         let v = load_or(s, x, 0.0);
-        s.mul_add(v, v, acc)
-    });
+        squares = s.mul_add(v, v, squares);
+    }
     1.0 / (s.sum(squares) / x.len() as f32 + eps).sqrt()
 }
 

@@ -45,7 +45,7 @@ fn q8_with<S: Simd>(s: S, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [f3
         let amax = s.largest(amax);
         let scale = amax / 127.0 + s.sum(poison);
         let inverse = s.splat(if amax > TINY { 127.0 / amax } else { 0.0 });
-        s.store_i8(v.map(|v| s.round(s.mul(v, inverse))), q);
+        s.store_i8(rounded(s, &v, inverse), q);
         let total: i32 = q.iter().map(|q| i32::from(*q)).sum();
         *d = F16::from_f32(scale).to_f32();
         *sum = F16::from_f32(scale * total as f32).to_f32();
@@ -69,8 +69,7 @@ fn q8k_with<S: Simd>(s: S, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i
         let extreme = x.iter().copied().find(|x| x.abs() == amax).unwrap_or(f32::NAN);
         let inverse = if amax > TINY { -127.0 / extreme } else { 0.0 };
         for (x, q) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0) {
-            let v = lanes(s, x).map(|v| s.min(s.round(s.mul(v, s.splat(inverse))), s.splat(127.0)));
-            s.store_i8(v, q);
+            s.store_i8(rounded(s, &lanes(s, x), s.splat(inverse)), q);
         }
         for (sum, q) in sums.iter_mut().zip(q.as_chunks::<16>().0) {
             *sum = q.iter().map(|q| i16::from(*q)).sum();
@@ -85,10 +84,25 @@ fn lanes<S: Simd>(s: S, x: &[f32; 32]) -> [S::F32; 4] {
     [s.load(&x[0]), s.load(&x[1]), s.load(&x[2]), s.load(&x[3])]
 }
 
+/// `v * inverse` as integral values of at most 127. No `map`: a closure that is not inlined loses its instructions.
+#[inline(always)]
+fn rounded<S: Simd>(s: S, v: &[S::F32; 4], inverse: S::F32) -> [S::F32; 4] {
+    let mut out = *v;
+    for out in &mut out {
+        *out = s.min(s.round(s.mul(*out, inverse)), s.splat(127.0));
+    }
+    out
+}
+
 /// Raises `amax` to the magnitudes of `v`; adds to `poison` 0 for every finite value and NaN for any other.
 #[inline(always)]
 fn extremes<S: Simd>(s: S, v: &[S::F32; 4], amax: S::F32, poison: S::F32) -> (S::F32, S::F32) {
-    v.iter().fold((amax, poison), |(amax, poison), v| (s.max(s.abs(*v), amax), s.mul_add(*v, s.splat(0.0), poison)))
+    let (mut amax, mut poison) = (amax, poison);
+    for v in v {
+        amax = s.max(s.abs(*v), amax);
+        poison = s.mul_add(*v, s.splat(0.0), poison);
+    }
+    (amax, poison)
 }
 
 #[inline(always)]

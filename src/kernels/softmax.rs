@@ -24,8 +24,10 @@ fn softmax_with<S: Simd>(s: S, x: &mut [f32]) {
 /// Replaces every value of `x` and of the vector `last` after it by `e^(value - max)`; their sum, lane by lane in order.
 #[inline(always)]
 pub(super) fn exp_minus_max<S: Simd>(s: S, x: &mut [[f32; LANES]], last: Option<&mut [f32; LANES]>) -> f32 {
-    let all = |acc, v: &[f32; LANES]| s.max(s.load(v), acc);
-    let max = x.iter().chain(last.as_deref()).fold(s.splat(f32::NEG_INFINITY), all);
+    let mut max = s.splat(f32::NEG_INFINITY);
+    for v in x.iter().chain(last.as_deref()) {
+        max = s.max(s.load(v), max);
+    }
     let max = s.splat(s.largest(max));
     let mut sum = s.splat(0.0);
     for v in x.iter_mut().chain(last) {
