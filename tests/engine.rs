@@ -1,12 +1,12 @@
 //! The native engine: the same bits however the work is arranged, and nothing lost when it fails.
 
-mod common;
+mod support;
 
-use common::{TINY, bits, engine, extend, from_bytes, tiny, tiny_path, tokens};
 use ruminate::ErrorKind;
 use ruminate::engine::{Batch, Engine, Rows, Want};
 use ruminate::observe::{CancelToken, Interrupt};
 use ruminate::simd::Isa;
+use support::tiny::{TINY, bits, engine, extend, from_bytes, tiny, tiny_path, tokens};
 
 /// Longer than a page, so that prefixes end inside one.
 const PROMPT: usize = 45;

@@ -1,13 +1,13 @@
 //! Search over the native engine: the outcome does not depend on how the work is arranged.
 
-mod common;
+mod support;
 
-use common::{engine, tiny, tokens};
 use ruminate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
 use ruminate::observe::{CancelToken, Silent};
 use ruminate::search::{Algo, Budget, EarlyStop, Outcome, SearchParams, StopReason, Vocabulary, solve};
 use ruminate::text::TokenId;
 use ruminate::{ErrorKind, Result};
+use support::tiny::{engine, tiny, tokens};
 
 const PROMPT: usize = 45;
 

@@ -1,6 +1,8 @@
 //! What the reference tests share: fixtures, real models, and an engine driven by token ids.
 #![allow(dead_code, clippy::expect_used, clippy::panic)]
 
+pub mod tiny;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,6 +1,4 @@
-//! What several test files need: the tiny models and a short way to run them.
-
-#![allow(dead_code)] // Each test file uses its own part.
+//! The tiny models and a short way to run them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
