@@ -6,6 +6,7 @@
 mod blocks256;
 mod blocks32;
 mod float;
+mod formats256;
 
 use super::Job;
 use crate::quant::QuantType::*;
@@ -27,12 +28,12 @@ pub(super) fn rows(_: Avx2, job: &Job<'_>, rows: Range<usize>) {
         Q5_1 => blocks32::rows::<blocks32::Q5_1>,
         Q8_0 => blocks32::rows::<blocks32::Q8_0>,
         IQ4_NL => blocks32::rows::<blocks32::Iq4Nl>,
-        Q2_K => blocks256::rows::<blocks256::Q2K>,
-        Q3_K => blocks256::rows::<blocks256::Q3K>,
-        Q4_K => blocks256::rows::<blocks256::Q4K>,
-        Q5_K => blocks256::rows::<blocks256::Q5K>,
-        Q6_K => blocks256::rows::<blocks256::Q6K>,
-        IQ4_XS => blocks256::rows::<blocks256::Iq4Xs>,
+        Q2_K => blocks256::rows::<formats256::Q2K>,
+        Q3_K => blocks256::rows::<formats256::Q3K>,
+        Q4_K => blocks256::rows::<formats256::Q4K>,
+        Q5_K => blocks256::rows::<formats256::Q5K>,
+        Q6_K => blocks256::rows::<formats256::Q6K>,
+        IQ4_XS => blocks256::rows::<formats256::Iq4Xs>,
         F32 => float::rows::<float::F32>,
         F16 => float::rows::<float::F16>,
         BF16 => float::rows::<float::Bf16>,
