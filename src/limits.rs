@@ -30,7 +30,7 @@ pub struct Limits {
     pub template_source_bytes: usize,
     /// Bytes that rendering a chat template may produce.
     pub template_output_bytes: usize,
-    /// Instructions that rendering a chat template may execute.
+    /// Work that rendering a chat template may do: instructions executed, plus one per 64 bytes of text made.
     pub template_fuel: u64,
     /// Transformer layers.
     pub layers: u32,
@@ -56,9 +56,9 @@ impl Default for Limits {
             vocab_tokens: 4 << 20,
             token_bytes: 64 << 10,
             prompt_bytes: 64 << 20,
-            template_source_bytes: 256 << 10,
+            template_source_bytes: 64 << 10,
             template_output_bytes: 4 << 20,
-            template_fuel: 10_000_000,
+            template_fuel: 1_000_000,
             layers: 1_024,
             width: 1 << 20,
             branches: 4_096,

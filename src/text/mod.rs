@@ -1,4 +1,21 @@
 //! Text to tokens and back: vocabulary, BPE, SPM, chat templates, UTF-8-safe streaming.
 
+mod bpe;
+mod byte_map;
+mod chat;
+mod partition;
+mod pre;
+mod source;
+mod special;
+mod spm;
+mod stream;
+mod tokenizer;
+mod vocab;
+
+pub use chat::{ChatMessage, ChatOptions, ChatTemplate};
+pub use source::VocabSource;
+pub use stream::StreamDecoder;
+pub use tokenizer::{EncodeOptions, Tokenizer};
+
 /// A token's number in its vocabulary.
 pub type TokenId = u32;
