@@ -2,14 +2,22 @@
 
 mod bundled;
 mod cmd_bench;
+mod cmd_chat;
 mod cmd_completions;
+mod cmd_detokenize;
 mod cmd_doctor;
 mod cmd_estimate;
 mod cmd_inspect;
 mod cmd_list;
+mod cmd_perplexity;
 mod cmd_pull;
 mod cmd_rm;
+mod cmd_run;
+mod cmd_solve;
+mod cmd_tokenize;
 mod exit;
+mod generate;
+mod input;
 mod model;
 mod output;
 mod process;
@@ -17,6 +25,7 @@ mod pull;
 mod signal;
 mod size;
 mod source;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -42,8 +51,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Solve(cmd_solve::Args),
+    Run(cmd_run::Args),
+    Chat(cmd_chat::Args),
     Inspect(cmd_inspect::Args),
     Estimate(cmd_estimate::Args),
+    Tokenize(cmd_tokenize::Args),
+    Detokenize(cmd_detokenize::Args),
+    Perplexity(cmd_perplexity::Args),
     Bench(cmd_bench::Args),
     Pull(cmd_pull::Args),
     List(cmd_list::Args),
@@ -66,8 +81,14 @@ fn main() -> ExitCode {
 
 fn run(command: Command, output: &Output) -> Result<(), Failure> {
     match command {
+        Command::Solve(args) => cmd_solve::run(&args, output),
+        Command::Run(args) => cmd_run::run(&args, output),
+        Command::Chat(args) => cmd_chat::run(&args, output),
         Command::Inspect(args) => cmd_inspect::run(&args, output),
         Command::Estimate(args) => cmd_estimate::run(&args, output),
+        Command::Tokenize(args) => cmd_tokenize::run(&args, output),
+        Command::Detokenize(args) => cmd_detokenize::run(&args, output),
+        Command::Perplexity(args) => cmd_perplexity::run(&args, output),
         Command::Bench(args) => cmd_bench::run(&args, output),
         Command::Pull(args) => cmd_pull::run(&args, output),
         Command::List(args) => cmd_list::run(&args, output),

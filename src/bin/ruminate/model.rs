@@ -1,4 +1,4 @@
-//! A model ready to answer: its engine, opened with the flags that several commands share.
+//! A model ready to answer: engine, tokenizer and chat template, opened with the flags that several commands share.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use ruminate::Limits;
 use ruminate::engine::Engine;
 use ruminate::engine::native::{NativeEngine, NativeOptions};
 use ruminate::model::Model;
+use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
@@ -37,6 +38,8 @@ pub enum Backend {
 /// An opened model.
 pub struct Loaded {
     pub engine: NativeEngine,
+    pub tokenizer: Tokenizer,
+    pub template: Option<ChatTemplate>,
 }
 
 impl ModelArgs {
@@ -44,17 +47,39 @@ impl ModelArgs {
         let limits = Limits::default();
         let gguf = self.source.open()?;
         let naming = |e: ruminate::Error| e.context(self.source.name());
+        let tokenizer = Tokenizer::from_gguf(&gguf, &limits).map_err(naming)?;
+        let template = ChatTemplate::from_gguf(&gguf, &limits).map_err(naming)?;
         let model = Arc::new(Model::load(&gguf, &limits).map_err(naming)?);
         let mut options = NativeOptions::default();
         options.threads = self.threads.unwrap_or(options.threads);
         options.n_ctx = self.ctx;
         let Backend::Native = self.backend;
         let engine = NativeEngine::new(model, &options)?;
-        Ok(Loaded { engine })
+        Ok(Loaded { engine, tokenizer, template })
     }
 }
 
 impl Loaded {
+    /// A text as it is, names of control tokens read as those tokens.
+    pub fn encode_raw(&self, text: &str) -> Result<Vec<TokenId>, Failure> {
+        Ok(self.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true })?)
+    }
+
+    /// Roles and texts through the model's chat template, up to where its answer begins.
+    pub fn encode_chat(&self, messages: &[(&str, &str)]) -> Result<Vec<TokenId>, Failure> {
+        let Some(template) = &self.template else {
+            return Err(Failure::data("the model has no chat template; `run --raw` takes a prompt as it is"));
+        };
+        let messages: Vec<ChatMessage> = messages.iter().map(|(role, text)| ChatMessage::new(*role, *text)).collect();
+        let text = template.render(&messages, true)?;
+        let mut tokens = self.tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: true })?;
+        // Some templates write the BOS token themselves; it has to stand there once.
+        if let Some(bos) = self.tokenizer.bos().filter(|bos| self.tokenizer.add_bos() && tokens.first() != Some(bos)) {
+            tokens.insert(0, bos);
+        }
+        Ok(tokens)
+    }
+
     /// The `model` object of JSON documents.
     pub fn document(&self, name: &str) -> Value {
         let info = self.engine.info();

@@ -1,0 +1,75 @@
+//! `run`: plain generation.
+
+use clap::builder::FalseyValueParser;
+use ruminate::engine::Engine;
+use ruminate::observe::Interrupt;
+use serde_json::json;
+
+use crate::exit::{Code, Failure};
+use crate::generate::{SamplingArgs, generate};
+use crate::model::ModelArgs;
+use crate::output::{Output, Style};
+use crate::{input, process, signal};
+
+/// Generate text, streamed.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The prompt; `-`, or nothing, reads standard input.
+    #[arg(long, short, env = "RUMINATE_PROMPT")]
+    prompt: Option<String>,
+    /// Give the prompt to the model as it is, without its chat template.
+    #[arg(long, env = "RUMINATE_RAW", value_parser = FalseyValueParser::new())]
+    raw: bool,
+    /// Tokens to generate, at most.
+    #[arg(long, short = 'n', env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
+    max_tokens: usize,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let text = input::text(args.prompt.as_deref(), "--prompt")?;
+    let mut model = args.model.load()?;
+    let prompt = if args.raw { model.encode_raw(&text)? } else { model.encode_chat(&[("user", &text)])? };
+    if prompt.is_empty() {
+        return Err(Failure::usage("the prompt has no tokens"));
+    }
+    let interrupt = Interrupt { cancel: signal::token(), deadline: None };
+    let branch = model.engine.root()?;
+    let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
+    let done = generate(&mut model, &branch, &prompt, &args.sampling, args.max_tokens, &interrupt, &mut show)?;
+    let memory = model.engine.memory();
+    if output.json {
+        output.document(&json!({
+            "text": done.text,
+            "tokens": done.tokens,
+            "logprobs": done.logprobs,
+            "stop_reason": done.stop_reason,
+            "usage": {
+                "prompt_tokens": prompt.len(),
+                "policy_tokens": done.tokens.len(),
+                "forward_passes": done.passes,
+                "first_token_ms": done.to_first_token.as_secs_f64() * 1e3,
+                "wall_ms": done.elapsed.as_secs_f64() * 1e3,
+                "kv_peak_bytes": memory.kv_peak,
+                "peak_bytes": process::peak_resident_bytes(),
+            },
+            "model": model.document(&args.model.source.name()),
+        }))?;
+    } else {
+        output.line("")?;
+        let rest = done.elapsed.saturating_sub(done.to_first_token).as_secs_f64();
+        let rate = done.tokens.len().saturating_sub(1) as f64 / rest.max(1e-9);
+        let first = done.to_first_token.as_millis();
+        let note = format!(
+            "{} prompt tokens, first token after {first} ms, {} tokens at {rate:.1} per second ({})",
+            prompt.len(),
+            done.tokens.len(),
+            done.stop_reason
+        );
+        output.note(Style::Dim, &note);
+    }
+    if done.stop_reason == "cancelled" { Err(Failure::quiet(Code::Interrupted)) } else { Ok(()) }
+}

@@ -1,0 +1,110 @@
+//! `solve` with the built-in model.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{assert_fails, command, document, ruminate, text};
+
+const QUESTION: &str = "Tom has 3 boxes with 4 pens each. He gives away 5 pens. How many pens are left?";
+
+#[test]
+fn the_document_has_its_fields_and_does_not_depend_on_threads() {
+    let solve = |threads: &str| {
+        let mut document = document(&ruminate(&["solve", "--json", "--seed", "3", "--threads", threads, QUESTION]));
+        let usage = document["usage"].as_object_mut().unwrap();
+        for field in
+            ["prompt_tokens", "policy_tokens", "reward_tokens", "forward_passes", "kv_peak_bytes", "peak_bytes"]
+        {
+            assert!(usage[field].is_u64(), "{field}");
+        }
+        assert!(usage.remove("wall_ms").unwrap().as_f64().unwrap() > 0.0);
+        usage.remove("peak_bytes");
+        document
+    };
+    let one = solve("1");
+    assert_eq!(one, solve("2"));
+    for field in ["answer", "text", "algo", "strategy"] {
+        assert!(one[field].is_string(), "{field}");
+    }
+    assert_eq!((&one["stop_reason"], &one["seed"]), (&"finished".into(), &3.into()));
+    let candidates = one["candidates"].as_array().unwrap();
+    let votes: Vec<u64> = candidates.iter().map(|c| c["votes"].as_u64().unwrap()).collect();
+    assert!(!votes.is_empty() && votes.iter().sum::<u64>() <= 8 && votes.is_sorted_by(|a, b| a >= b));
+    assert_eq!(candidates[0]["answer"], one["answer"]);
+    assert_eq!(one["model"]["architecture"], "llama");
+}
+
+#[test]
+fn branches_vote_and_answer_are_plain_lines_in_a_pipe() {
+    let output = ruminate(&["solve", "--n", "5", "--early-stop", "never", QUESTION]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let stdout = text(&output.stdout);
+    assert!(!stdout.contains('\x1b') && !stdout.contains('\r'));
+    assert_eq!(stdout.lines().filter(|l| l.starts_with("branch ")).count(), 5, "{stdout}");
+    assert!(stdout.contains(" vote") && stdout.lines().any(|l| l.starts_with("answer: ")), "{stdout}");
+    let quiet = ruminate(&["solve", "--n", "5", "--early-stop", "never", "--quiet", QUESTION]);
+    let answer = stdout.lines().find_map(|l| l.strip_prefix("answer: ")).unwrap();
+    assert_eq!(text(&quiet.stdout).trim_end(), answer);
+}
+
+#[test]
+fn a_spent_token_budget_still_answers() {
+    let args = ["solve", "--json", "--n", "64", "--early-stop", "never", "--budget-tokens", "200", QUESTION];
+    let document = document(&ruminate(&args));
+    assert_eq!(document["stop_reason"], "tokens");
+    assert!(document["usage"]["policy_tokens"].as_u64().unwrap() <= 200);
+    assert!(!document["text"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn no_time_at_all_gives_nothing_and_says_so() {
+    let output = ruminate(&["solve", "--budget-ms", "0", QUESTION]);
+    assert_fails(&output, 4, "within the budget");
+}
+
+#[test]
+fn a_memory_budget_below_the_prompt_is_refused_and_a_small_one_is_kept() {
+    assert_fails(&ruminate(&["solve", "--budget-mem", "1KiB", QUESTION]), 5, "");
+    let args = ["solve", "--json", "--n", "8", "--early-stop", "never", "--seed", "3", QUESTION];
+    let free = document(&ruminate(&args));
+    let peak = free["usage"]["kv_peak_bytes"].as_u64().unwrap();
+    let half = (peak / 2).to_string();
+    let tight = document(&ruminate(&[&args[..], &["--budget-mem", &half]].concat()));
+    assert!(tight["usage"]["kv_peak_bytes"].as_u64().unwrap() <= peak / 2);
+    assert_eq!((&tight["answer"], &tight["candidates"]), (&free["answer"], &free["candidates"]));
+}
+
+#[test]
+fn bad_parameters_are_usage_errors() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["--strategy", "tea-leaves"], "tea-leaves"),
+        (&["--n", "0"], "n is 0"),
+        (&["--algo", "tea-leaves"], "tea-leaves"),
+        (&["--temp=-1"], "temp"),
+        (&["--max-tokens", "0"], "max_tokens"),
+        (&["--early-stop", "soon"], "soon"),
+    ];
+    for (args, says) in cases {
+        assert_fails(&ruminate(&[&["solve", QUESTION], args].concat()), 2, says);
+    }
+    assert_fails(&ruminate(&["solve", "  "]), 2, "empty");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_prints_the_best_so_far() {
+    let args = ["solve", "--n", "4096", "--early-stop", "never", "--temp", "1", QUESTION];
+    let mut child = command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Once the first branch is done there is something to print.
+    let mut first = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut first).unwrap();
+    assert!(first.starts_with("branch "), "{first}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let start = Instant::now();
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(rest.lines().any(|l| l.starts_with("answer: ")), "{rest}");
+}
