@@ -1,4 +1,5 @@
 //! The rooms of `ARCHITECTURE.md` against the source: no room reaches upward, `unsafe` stays where the table allows it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 mod source;
 mod table;
