@@ -1,1 +1,11 @@
-//! Prompt strategies: how a question becomes a prompt and a completion becomes an answer.
+//! Prompting: from a question to the tokens that a search goes on from.
+
+mod cot;
+mod direct;
+mod prompt;
+mod strategy;
+
+pub use self::cot::ChainOfThought;
+pub use self::direct::Direct;
+pub use self::prompt::prompt;
+pub use self::strategy::{ALL, Strategy, by_name};

@@ -1,6 +1,6 @@
 //! What a search needs to know of the vocabulary.
 
-use crate::text::TokenId;
+use crate::text::{StreamDecoder, TokenId, Tokenizer};
 
 /// Tokens to text, and which tokens end it.
 pub trait Vocabulary {
@@ -15,4 +15,20 @@ pub trait Vocabulary {
 
     /// Whether `token` ends the generation.
     fn is_eog(&self, token: TokenId) -> bool;
+}
+
+impl Vocabulary for Tokenizer {
+    type Stream = StreamDecoder;
+
+    fn stream(&self) -> StreamDecoder {
+        StreamDecoder::continuing(false)
+    }
+
+    fn append(&self, stream: &mut StreamDecoder, token: TokenId, text: &mut String) {
+        text.push_str(stream.push(self, token));
+    }
+
+    fn is_eog(&self, token: TokenId) -> bool {
+        Tokenizer::is_eog(self, token)
+    }
 }
