@@ -1,7 +1,7 @@
 //! Weights in super-blocks of 256: eight groups of 32, each half of a group with its own integer scale.
 
 use super::formats256::{Head, Packed, Row};
-use super::{PANEL_COLUMNS, neighbours, sum, tiles};
+use super::{PANEL_COLUMNS, neighbours, prefetch, sum, tiles};
 use crate::kernels::activations::ColumnQ8K;
 use crate::kernels::matmul::Job;
 use crate::kernels::matmul::panel::Panel;
@@ -70,6 +70,7 @@ pub(super) unsafe fn rows<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
 unsafe fn direct<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
+        prefetch(job.w, first + 4..first + 8);
         let w = at.map(|r| W::new(job.w.row(r)));
         // SAFETY: the caller has the instructions; rows have as many super-blocks as fit their columns.
         unsafe { all_columns(job, at, w, job.w.cols() / 256) };
@@ -84,6 +85,7 @@ unsafe fn swept<W: Packed, const SIGNED: bool, const MIN: bool, const EXCESS: bo
     let mut panel = Panel::new(job.w, 4);
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
+        prefetch(job.w, first + 4..first + 8);
         for (i, r) in at.into_iter().enumerate() {
             // SAFETY: the caller has the instructions, the row `blocks` super-blocks, the panel room for four rows.
             unsafe { unpack(W::new(job.w.row(r)), blocks, &mut panel, i) };

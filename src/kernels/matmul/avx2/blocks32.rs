@@ -1,6 +1,6 @@
 //! Weights in blocks of 32.
 
-use super::{PANEL_COLUMNS, iq4_values, neighbours, nibbles, sum, tiles};
+use super::{PANEL_COLUMNS, iq4_values, neighbours, nibbles, prefetch, sum, tiles};
 use crate::kernels::activations::{ColumnQ8, padded_blocks};
 use crate::kernels::matmul::Job;
 use crate::kernels::matmul::panel::Panel;
@@ -148,6 +148,7 @@ unsafe fn direct<W: Packed>(job: &Job<'_>, rows: Range<usize>) {
     let mut mins = vec![0.0; 4 * padded];
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
+        prefetch(job.w, first + 4..first + 8);
         let w = at.map(|r| W::new(job.w.row(r)));
         // SAFETY: the caller has the instructions; rows have `blocks` blocks; there is room for their minimums.
         unsafe { all_columns(job, at, w, &mut mins, blocks) };
@@ -162,6 +163,7 @@ unsafe fn swept<W: Packed, U: Row>(job: &Job<'_>, rows: Range<usize>, row: impl 
     let mut panel = Panel::new(job.w, 4);
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
+        prefetch(job.w, first + 4..first + 8);
         for (i, r) in at.into_iter().enumerate() {
             let w = W::new(job.w.row(r));
             let (q, _) = panel.q[i * k..(i + 1) * k].as_chunks_mut::<32>();

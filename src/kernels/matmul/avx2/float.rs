@@ -1,6 +1,6 @@
 //! Weights in floating point.
 
-use super::{neighbours, sum, tiles};
+use super::{neighbours, prefetch, sum, tiles};
 use crate::kernels::matmul::Job;
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -47,6 +47,7 @@ number!(Bf16, 2, |p| {
 pub(super) unsafe fn rows<W: Number>(job: &Job<'_>, rows: Range<usize>) {
     for first in rows.clone().step_by(4) {
         let at: [usize; 4] = neighbours(first, rows.end);
+        prefetch(job.w, first + 4..first + 8);
         for (c, width) in tiles(job.acts.n()) {
             // SAFETY: avx2, fma and f16c are on; the tiles cut the columns.
             unsafe {

@@ -9,6 +9,7 @@ mod float;
 mod formats256;
 
 use super::Job;
+use crate::kernels::MatrixView;
 use crate::quant::QuantType::*;
 use crate::simd::Avx2;
 use std::arch::x86_64::*;
@@ -57,6 +58,15 @@ fn tiles(n: usize) -> impl Iterator<Item = (usize, usize)> {
 #[inline(always)]
 fn neighbours<const R: usize>(first: usize, end: usize) -> [usize; R] {
     std::array::from_fn(|i| (first + i).min(end - 1))
+}
+
+/// Asks for rows that come next: they are short streams, at whose ends the hardware's own prefetch loses its place.
+#[inline(always)]
+fn prefetch(w: &MatrixView<'_>, rows: Range<usize>) {
+    for line in w.rows_from(rows).chunks(64) {
+        // SAFETY: a prefetch reads nothing, and sse is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+    }
 }
 
 /// `((0+4)+(2+6)) + ((1+5)+(3+7))`, as [`Simd::sum`](crate::simd::Simd::sum).
