@@ -80,14 +80,14 @@ fn a_branch_alone_and_among_31_others_gives_the_same_bits() {
             }
             engine.forward(&batch, &mut rows).unwrap();
             let mut row = 0;
-            for i in 0..32 {
+            for (i, alone) in alone.iter().enumerate() {
                 let steps = match (i % 2, step) {
                     (1, 0) => 0..0,
                     (1, 1) => 0..2,
                     _ => step..step + 1,
                 };
                 for s in steps {
-                    assert!(rows.logits(row).unwrap() == alone[i][s], "{name}: branch {i}, token {s}");
+                    assert!(rows.logits(row).unwrap() == alone[s], "{name}: branch {i}, token {s}");
                     row += 1;
                 }
             }

@@ -1,6 +1,6 @@
 //! Instruction sets: tokens that prove their presence, and eight f32 lanes that compute the same bits on each of them.
 //!
-//! A kernel is written once over [`Simd`] and instantiated by [`dispatch!`](crate::simd::dispatch) for every [`Isa`];
+//! A kernel is written once over [`Simd`] and instantiated by `dispatch!` for every [`Isa`];
 //! the scalar instance is the twin that tests compare with and that runs where nothing better is known.
 
 #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
 //! What the reference tests share: fixtures, real models, and an engine driven by token ids.
-#![allow(dead_code, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 pub mod tiny;
 
