@@ -126,11 +126,15 @@ fn logits(reference: &Reference) {
 }
 
 /// Perplexity of tests/fixtures/perplexity.txt as llama.cpp's tool defines it, from llama.cpp's token ids.
+///
+/// It has to be that of the exact model where that is known, else llama.cpp's: llama.cpp's own rounding alone puts it
+/// 0.38 % above the exact one for gemma-3.
 fn perplexity(reference: &Reference) {
     let Some(mut engine) = opened(reference) else { return };
     let golden = fixture("perplexity", reference);
     let n_ctx = golden["n_ctx"].as_u64().expect("n_ctx") as usize;
-    let expected = golden["perplexity"].as_f64().expect("perplexity");
+    let llama = golden["perplexity"].as_f64().expect("perplexity");
+    let expected = golden["exact"].as_f64().unwrap_or(llama);
     let chunks = golden["chunks"].as_array().expect("chunks");
     let ids = support::ids(&golden["ids"]);
     assert_eq!(ids.len() / n_ctx, chunks.len());
@@ -153,11 +157,12 @@ fn perplexity(reference: &Reference) {
     let got = (total / chunks.len() as f64).exp();
     let off = got / expected - 1.0;
     eprintln!(
-        "{}: perplexity {got:.4}, llama.cpp {expected:.4} ({:+.3} %), chunks within {worst:.4}",
+        "{}: perplexity {got:.4}, expected {expected:.4} ({:+.3} %), llama.cpp {llama:.4} ({:+.3} %), chunks within {worst:.4}",
         reference.name,
-        off * 100.0
+        off * 100.0,
+        (got / llama - 1.0) * 100.0
     );
-    assert!(off.abs() <= PERPLEXITY, "{}: perplexity {got}, llama.cpp {expected}", reference.name);
+    assert!(off.abs() <= PERPLEXITY, "{}: perplexity {got}, expected {expected}", reference.name);
 }
 
 fn opened(reference: &Reference) -> Option<NativeEngine> {
