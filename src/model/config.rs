@@ -93,14 +93,6 @@ impl Config {
         self.n_head_kv * self.head_dim
     }
 
-    /// The rotation of layer `i`.
-    pub fn rope_of(&self, i: usize) -> &Rope {
-        match &self.window {
-            Some(w) if w.local.get(i) == Some(&true) => &w.rope,
-            _ => &self.rope,
-        }
-    }
-
     /// Positions that layer `i` sees, `None` for all.
     pub fn window_of(&self, i: usize) -> Option<usize> {
         self.window.as_ref().filter(|w| w.local.get(i) == Some(&true)).map(|w| w.size)

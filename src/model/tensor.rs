@@ -21,7 +21,7 @@ impl Tensor {
     /// The matrix at `range` of `bytes`; an error when the range does not hold exactly that many blocks.
     pub fn new(bytes: Bytes, range: Range<usize>, ty: QuantType, rows: usize, cols: usize) -> Result<Self> {
         let tensor = Self { bytes, range, ty, rows, cols };
-        tensor.checked_view()?;
+        tensor.view()?;
         Ok(tensor)
     }
 
@@ -40,14 +40,11 @@ impl Tensor {
         self.cols
     }
 
-    /// Bytes of the weights.
-    pub fn len_bytes(&self) -> usize {
-        self.range.len()
-    }
-
     /// The weights as the kernels take them.
     pub fn view(&self) -> Result<MatrixView<'_>> {
-        self.checked_view()
+        let data = self.bytes.as_slice().get(self.range.clone());
+        let data = data.ok_or_else(|| Error::format("a tensor's data lie outside its file"))?;
+        MatrixView::new(self.ty, self.rows, self.cols, data)
     }
 
     /// Rows `first..first + rows` as a matrix of their own: fused projections are split so.
@@ -57,11 +54,5 @@ impl Tensor {
         let end = end.ok_or_else(|| Error::format(format!("rows {first}+{rows} of a matrix of {}", self.rows)))?;
         let range = self.range.start + first * row_bytes..self.range.start + end * row_bytes;
         Self::new(self.bytes.clone(), range, self.ty, rows, self.cols)
-    }
-
-    fn checked_view(&self) -> Result<MatrixView<'_>> {
-        let data = self.bytes.as_slice().get(self.range.clone());
-        let data = data.ok_or_else(|| Error::format("a tensor's data lie outside its file"))?;
-        MatrixView::new(self.ty, self.rows, self.cols, data)
     }
 }

@@ -55,7 +55,7 @@ impl Default for NativeOptions {
     }
 }
 
-/// Context when the caller names none: enough for reasoning, small enough that rope tables and masks stay cheap.
+/// Context when the caller names none: enough for reasoning, and a bound on the KV of a branch that never ends.
 const DEFAULT_N_CTX: usize = 4096;
 
 /// Runs a [`Model`] on the CPU.
