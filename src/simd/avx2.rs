@@ -1,6 +1,6 @@
-//! Eight lanes in one AVX2 register.
+//! Eight lanes in one AVX2 register, sixteen in two.
 
-use super::vector::{LANES, Simd};
+use super::vector::{LANES, Simd, WIDE};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -18,6 +18,24 @@ impl Avx2 {
     }
 }
 
+/// The token of [`Avx2`] and the 256-bit form of VPDPBUSD (AVX-VNNI).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvxVnni {
+    avx2: Avx2,
+}
+
+impl AvxVnni {
+    /// The token, on a processor that has the extensions.
+    pub fn new() -> Option<Self> {
+        Avx2::new().filter(|_| is_x86_feature_detected!("avxvnni")).map(|avx2| Self { avx2 })
+    }
+
+    /// The token of the instructions that this one includes.
+    pub fn avx2(self) -> Avx2 {
+        self.avx2
+    }
+}
+
 /// Intrinsics without memory access: sound wherever a token exists.
 macro_rules! lanes {
     ($e:expr) => {
@@ -28,6 +46,8 @@ macro_rules! lanes {
 
 impl Simd for Avx2 {
     type F32 = __m256;
+    type Wide = [__m256; 2];
+    const WIDE_REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
@@ -132,5 +152,47 @@ impl Simd for Avx2 {
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         })
+    }
+
+    #[inline(always)]
+    fn wide_splat(self, x: f32) -> Self::Wide {
+        [self.splat(x); 2]
+    }
+    #[inline(always)]
+    fn wide_load(self, x: &[f32; WIDE]) -> Self::Wide {
+        let (halves, _) = x.as_chunks();
+        [self.load(&halves[0]), self.load(&halves[1])]
+    }
+    #[inline(always)]
+    fn wide_load_f16(self, x: &[f16; WIDE]) -> Self::Wide {
+        let (halves, _) = x.as_chunks();
+        [self.load_f16(&halves[0]), self.load_f16(&halves[1])]
+    }
+    #[inline(always)]
+    fn wide_load_i8(self, x: &[i8; WIDE]) -> Self::Wide {
+        // SAFETY: the token proves avx2; `x` is 16 readable bytes and the loads are of 8 each.
+        unsafe {
+            let p = x.as_ptr();
+            let [low, high] = [_mm_loadl_epi64(p.cast()), _mm_loadl_epi64(p.add(LANES).cast())];
+            [_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(low)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high))]
+        }
+    }
+    #[inline(always)]
+    fn wide_store(self, v: Self::Wide, out: &mut [f32; WIDE]) {
+        let (halves, _) = out.as_chunks_mut();
+        self.store(v[0], &mut halves[0]);
+        self.store(v[1], &mut halves[1]);
+    }
+    #[inline(always)]
+    fn wide_add(self, a: Self::Wide, b: Self::Wide) -> Self::Wide {
+        [self.add(a[0], b[0]), self.add(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn wide_mul(self, a: Self::Wide, b: Self::Wide) -> Self::Wide {
+        [self.mul(a[0], b[0]), self.mul(a[1], b[1])]
+    }
+    #[inline(always)]
+    fn wide_mul_add(self, a: Self::Wide, b: Self::Wide, c: Self::Wide) -> Self::Wide {
+        [self.mul_add(a[0], b[0], c[0]), self.mul_add(a[1], b[1], c[1])]
     }
 }

@@ -1,19 +1,23 @@
-//! Instruction sets: tokens that prove their presence, and eight f32 lanes that compute the same bits on each of them.
+//! Instruction sets: tokens that prove their presence, and f32 lanes that compute the same bits on each of them.
 //!
 //! A kernel is written once over [`Simd`] and instantiated by `dispatch!` for every [`Isa`];
 //! the scalar instance is the twin that tests compare with and that runs where nothing better is known.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod math;
 mod scalar;
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx2::Avx2;
+pub use avx2::{Avx2, AvxVnni};
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
 pub use math::{exp, gelu, sigmoid, tanh};
 pub use scalar::Scalar;
-pub use vector::{LANES, Simd, load_or};
+pub use vector::{LANES, Simd, WIDE, load_or};
 
 /// The instruction set that a kernel call uses: one value, chosen once and handed down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,33 +28,48 @@ pub enum Isa {
     /// x86-64 with AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// AVX2 with the 256-bit integer dot product.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
+    /// AVX-512 with the integer dot product.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Isa {
     /// The best instruction set of this processor. Reads no environment variable.
     pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(token) = Avx2::new() {
-            return Self::Avx2(token);
-        }
-        Self::Scalar
+        Self::available().last().copied().unwrap_or(Self::Scalar)
     }
 
-    /// Every instruction set that this processor has, the scalar one first.
+    /// Every instruction set that this processor has, the scalar one first, the best one last.
     pub fn available() -> Vec<Self> {
+        #[allow(unused_mut)]
         let mut all = vec![Self::Scalar];
-        if Self::detect() != Self::Scalar {
-            all.push(Self::detect());
-        }
+        #[cfg(target_arch = "x86_64")]
+        all.extend(
+            [Avx2::new().map(Self::Avx2), AvxVnni::new().map(Self::AvxVnni), Avx512::new().map(Self::Avx512)]
+                .into_iter()
+                .flatten(),
+        );
         all
     }
 
-    /// A short name: `scalar`, `avx2`.
+    /// The instruction set of this name, if this processor has it.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::available().into_iter().find(|isa| isa.name() == name)
+    }
+
+    /// A short name: `scalar`, `avx2`, `avxvnni`, `avx512`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
         }
     }
 }
@@ -68,11 +87,23 @@ macro_rules! dispatch {
             fn avx2(token: $crate::simd::Avx2, $($arg: $ty),*) $(-> $ret)? {
                 $body(token, $($arg),*)
             }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512(token: $crate::simd::Avx512, $($arg: $ty),*) $(-> $ret)? {
+                $body(token, $($arg),*)
+            }
             match isa {
                 $crate::simd::Isa::Scalar => $body($crate::simd::Scalar, $($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: an `Avx2` token exists only where avx2, fma and f16c were detected.
                 $crate::simd::Isa::Avx2(token) => unsafe { avx2(token, $($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                $crate::simd::Isa::AvxVnni(token) => unsafe { avx2(token.avx2(), $($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: an `Avx512` token exists only where these extensions were detected.
+                $crate::simd::Isa::Avx512(token) => unsafe { avx512(token, $($arg),*) },
             }
         }
     };

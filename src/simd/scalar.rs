@@ -1,6 +1,6 @@
-//! Eight lanes in plain Rust.
+//! Lanes in plain Rust.
 
-use super::vector::{LANES, Simd};
+use super::vector::{LANES, Simd, WIDE};
 use half::f16;
 
 /// The token of plain Rust: always available.
@@ -14,6 +14,8 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 
 impl Simd for Scalar {
     type F32 = [f32; LANES];
+    type Wide = [f32; WIDE];
+    const WIDE_REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {
@@ -93,5 +95,38 @@ impl Simd for Scalar {
     fn largest(self, v: Self::F32) -> f32 {
         let max = |a: f32, b: f32| if a > b { a } else { b };
         max(max(max(v[0], v[4]), max(v[2], v[6])), max(max(v[1], v[5]), max(v[3], v[7])))
+    }
+
+    #[inline(always)]
+    fn wide_splat(self, x: f32) -> Self::Wide {
+        [x; WIDE]
+    }
+    #[inline(always)]
+    fn wide_load(self, x: &[f32; WIDE]) -> Self::Wide {
+        *x
+    }
+    #[inline(always)]
+    fn wide_load_f16(self, x: &[f16; WIDE]) -> Self::Wide {
+        x.map(f16::to_f32)
+    }
+    #[inline(always)]
+    fn wide_load_i8(self, x: &[i8; WIDE]) -> Self::Wide {
+        x.map(f32::from)
+    }
+    #[inline(always)]
+    fn wide_store(self, v: Self::Wide, out: &mut [f32; WIDE]) {
+        *out = v;
+    }
+    #[inline(always)]
+    fn wide_add(self, a: Self::Wide, b: Self::Wide) -> Self::Wide {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn wide_mul(self, a: Self::Wide, b: Self::Wide) -> Self::Wide {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn wide_mul_add(self, a: Self::Wide, b: Self::Wide, c: Self::Wide) -> Self::Wide {
+        std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
 }

@@ -1,9 +1,11 @@
-//! Eight f32 lanes as a trait.
+//! Eight and sixteen f32 lanes as a trait.
 
 use half::f16;
 
 /// Lanes of [`Simd::F32`].
 pub const LANES: usize = 8;
+/// Lanes of [`Simd::Wide`].
+pub const WIDE: usize = 16;
 
 /// Operations on eight f32 lanes. Every implementation rounds alike, so results agree bit for bit for finite numbers.
 ///
@@ -11,6 +13,10 @@ pub const LANES: usize = 8;
 pub trait Simd: Copy + Send + Sync + 'static {
     /// Eight f32 values.
     type F32: Copy;
+    /// Sixteen f32 values, for sums that run down a row: one register where the processor has such, else several.
+    type Wide: Copy;
+    /// How many [`Wide`](Self::Wide) values fit the registers.
+    const WIDE_REGISTERS: usize;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F32;
@@ -51,6 +57,23 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn sum(self, v: Self::F32) -> f32;
     /// The largest lane.
     fn largest(self, v: Self::F32) -> f32;
+
+    /// `x` in all sixteen lanes.
+    fn wide_splat(self, x: f32) -> Self::Wide;
+    /// The sixteen values at `x`.
+    fn wide_load(self, x: &[f32; WIDE]) -> Self::Wide;
+    /// Sixteen half-precision values, widened exactly.
+    fn wide_load_f16(self, x: &[f16; WIDE]) -> Self::Wide;
+    /// Sixteen integers, converted exactly.
+    fn wide_load_i8(self, x: &[i8; WIDE]) -> Self::Wide;
+    /// Writes the sixteen lanes to `out`.
+    fn wide_store(self, v: Self::Wide, out: &mut [f32; WIDE]);
+    /// `a + b`.
+    fn wide_add(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// `a * b`.
+    fn wide_mul(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// `a * b + c`, rounded once.
+    fn wide_mul_add(self, a: Self::Wide, b: Self::Wide, c: Self::Wide) -> Self::Wide;
 }
 
 /// The eight values at the start of `x`, or all of `x` with `fill` in the lanes beyond it.

@@ -61,6 +61,10 @@ impl<'a> Job<'a> {
             Isa::Scalar => scalar::rows(self, rows),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(token) => avx2::rows(token, self, rows),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni(token) => avx2::rows(token.avx2(), self, rows),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(token) => avx2::rows(token.avx2(), self, rows),
         }
     }
 
