@@ -66,3 +66,16 @@ fn empty_job(bencher: Bencher<'_, '_>) {
         })
     });
 }
+
+/// A forward pass of a small model has about as many jobs, one right after the other.
+#[divan::bench]
+fn empty_jobs_200(bencher: Bencher<'_, '_>) {
+    let team = team();
+    bencher.counter(ItemsCount::new(200usize)).bench_local(|| {
+        for _ in 0..200 {
+            team.run(team.threads(), &|part| {
+                divan::black_box(part);
+            });
+        }
+    });
+}

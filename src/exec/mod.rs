@@ -1,5 +1,6 @@
-//! The thread team: fixed splits of one forward pass over a few threads.
+//! The thread team: one operation at a time, its parts done by whichever thread is free.
 
+mod gate;
 mod shards;
 mod team;
 

@@ -1,51 +1,58 @@
 //! A few threads that share one job at a time.
 //!
-//! Work is split by position, never by who is free, so that a job's result cannot depend on timing. Between jobs the
-//! threads spin for some microseconds, then give way, then sleep: an idle team burns nothing, and a team with
-//! more threads than cores does not stand in its own way.
+//! A worker joins a job while it is open and takes parts until none is left. The caller does the same, closes the job and
+//! waits only for the workers that joined: one that the system is not running delays nobody, for the others do its parts.
+//! What a part computes depends on its number alone, so who does it cannot change a result.
+//!
+//! Between jobs workers stay awake for the length of a pause inside a forward pass, then sleep: an idle team burns nothing.
 
 use super::Shards;
+use super::gate::{Gate, MAX_INSIDE, View};
 use crate::error::{Error, Result};
 use std::any::Any;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
 
 /// The most threads of one team.
 const MAX_THREADS: usize = 1024;
-/// Pauses before a waiting thread gives way, about 8 µs. Where the thread waited for is running, that is about how long
-/// it takes; where it is not, it may need this very core, and every pause delays it.
-const SPINS: u32 = 300;
-/// The same where threads outnumber cores.
-const SPINS_CROWDED: u32 = 30;
-/// Times that a waiting thread gives way before it sleeps: about 100 µs where nobody else wants the core.
-const YIELDS: u32 = 200;
+const _: () = assert!(MAX_THREADS <= MAX_INSIDE);
+/// How long a worker waits awake for the next job: longer than what a forward pass does alone between two jobs, and
+/// than it takes to wake a sleeper.
+const WORKER_SPIN: Duration = Duration::from_micros(50);
+/// How long a caller waits awake for workers to finish. Parts are short: one that takes longer has lost its core.
+const CALLER_SPIN: Duration = Duration::from_micros(20);
 
 /// A fixed number of threads, the caller's included.
 pub struct Team {
+    threads: usize,
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    turn: Mutex<()>,
+    /// Whether a job is under way.
+    busy: AtomicBool,
 }
 
 struct Shared {
-    threads: usize,
-    spins: u32,
-    /// Jobs started so far; a worker's signal to begin.
-    started: Apart<AtomicUsize>,
-    /// Workers that have not finished the current job.
-    unfinished: Apart<AtomicUsize>,
-    job: UnsafeCell<Job>,
+    door: Apart<Door>,
+    /// Per thread, the next part of its own run.
+    cursors: Vec<Apart<AtomicUsize>>,
+    /// How many of `sleeping` are up.
+    sleepers: Apart<AtomicUsize>,
     sleeping: Vec<Apart<AtomicBool>>,
-    caller_sleeping: Apart<AtomicBool>,
     caller: Mutex<Option<Thread>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
-    stop: AtomicBool,
 }
 
-/// On a cache line of its own, away from its neighbours' writers.
+/// What a worker has to read to begin, on one cache line.
+struct Door {
+    gate: Gate,
+    job: UnsafeCell<Job>,
+}
+
+/// On a cache line of its own, away from its neighbours' writers. Processors fetch lines in pairs.
 #[repr(align(128))]
 struct Apart<T>(T);
 
@@ -55,38 +62,38 @@ struct Job {
     parts: usize,
 }
 
-// SAFETY: `job` is written only by the caller that holds `turn`, while no worker runs (before `started` is raised,
-// after `unfinished` fell to 0), and read by workers only in between; the work itself is `Sync`.
+// SAFETY: `job` is written only by the caller that raised `busy`, while the gate is closed and empty, and read only by
+// workers inside the gate, which the caller waits for before it writes again; the work itself is `Sync`.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer in `job` is dereferenced only while the job's caller waits inside `run`.
 unsafe impl Send for Shared {}
 
-thread_local! {
-    /// Whether this thread is running a part of some team's job.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
 impl Team {
-    /// A team of `n_threads` threads: the caller's and `n_threads - 1` new ones.
+    /// A team of `n_threads` threads: the caller's and new ones.
+    ///
+    /// Threads beyond the processors available would only take turns with the others, so they are not started.
     pub fn new(n_threads: usize) -> Result<Self> {
         if n_threads == 0 || n_threads > MAX_THREADS {
             return Err(Error::invalid(format!("a team needs 1 to {MAX_THREADS} threads, not {n_threads}")));
         }
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self::start(n_threads, n_threads.min(cores))
+    }
+
+    fn start(threads: usize, running: usize) -> Result<Self> {
         let shared = Arc::new(Shared {
-            threads: n_threads,
-            spins: if n_threads <= cores { SPINS } else { SPINS_CROWDED },
-            started: Apart(AtomicUsize::new(0)),
-            unfinished: Apart(AtomicUsize::new(0)),
-            job: UnsafeCell::new(Job { work: &(|_: usize| ()) as *const (dyn Fn(usize) + Sync), parts: 0 }),
-            sleeping: (0..n_threads).map(|_| Apart(AtomicBool::new(false))).collect(),
-            caller_sleeping: Apart(AtomicBool::new(false)),
+            door: Apart(Door {
+                gate: Gate::new(),
+                job: UnsafeCell::new(Job { work: &(|_: usize| ()) as *const (dyn Fn(usize) + Sync), parts: 0 }),
+            }),
+            cursors: (0..running).map(|_| Apart(AtomicUsize::new(0))).collect(),
+            sleepers: Apart(AtomicUsize::new(0)),
+            sleeping: (0..running).map(|_| Apart(AtomicBool::new(false))).collect(),
             caller: Mutex::new(None),
             panic: Mutex::new(None),
-            stop: AtomicBool::new(false),
         });
-        let mut team = Self { shared, workers: Vec::with_capacity(n_threads - 1), turn: Mutex::new(()) };
-        for index in 1..n_threads {
+        let mut team = Self { threads, shared, workers: Vec::with_capacity(running - 1), busy: AtomicBool::new(false) };
+        for index in 1..running {
             let shared = Arc::clone(&team.shared);
             let worker = thread::Builder::new()
                 .name(format!("ruminate-{index}"))
@@ -97,26 +104,26 @@ impl Team {
         Ok(team)
     }
 
-    /// Threads, the caller's included.
+    /// Threads to split work for, the caller's included. A few parts per thread balance their speeds.
     pub fn threads(&self) -> usize {
-        self.shared.threads
+        self.threads
     }
 
     /// Calls `work(part)` once for every part below `parts` and returns when all are done.
     ///
-    /// Thread `t` takes a fixed run of neighbouring parts. A panic in a part is raised again here after the other
-    /// parts of other threads are done; the team stays usable. Inside a part, `run` does all its parts on the spot.
+    /// A thread begins with a run of neighbouring parts that is the same for every job of as many parts, then takes
+    /// over what others have not begun. Inside a part, and while another thread's job is under way, the calling thread
+    /// does all parts itself. A panic in a part is raised again here when no thread is at work any more; parts that
+    /// nobody had begun may be left out. The team stays usable.
     pub fn run(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
-        if parts <= 1 || self.shared.threads == 1 || INSIDE.get() {
+        if parts <= 1 || self.workers.is_empty() || self.busy.swap(true, Acquire) {
             (0..parts).for_each(work);
             return;
         }
-        let turn = lock(&self.turn);
-        self.start(parts, work);
-        let mine = self.shared.do_parts(0, work, parts);
-        self.shared.wait_for_workers();
-        let theirs = lock(&self.shared.panic).take();
-        drop(turn);
+        self.open(parts, work);
+        let mine = catch_unwind(AssertUnwindSafe(|| self.shared.do_parts(0, work, parts)));
+        let theirs = if self.shared.close().panicked() { lock(&self.shared.panic).take() } else { None };
+        self.busy.store(false, Release);
         if let Some(payload) = mine.err().or(theirs) {
             resume_unwind(payload);
         }
@@ -128,28 +135,37 @@ impl Team {
         let shards = Shards::new(data);
         self.run(shards.len().div_ceil(chunk_len), &|i| {
             let start = i * chunk_len;
-            // SAFETY: every part has its own index and so its own chunk.
+            // SAFETY: every part has its own index, runs once, and so has its own chunk.
             work(i, unsafe { shards.range(start..start.saturating_add(chunk_len)) });
         });
     }
 
-    fn start(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
-        // SAFETY: only the lifetime changes. The pointer is used by workers that `run` waits for before it returns or
-        // unwinds, so never after `work` is gone.
+    fn open(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
+        // SAFETY: only the lifetime changes. The pointer is used by workers inside the gate, and `run` neither returns
+        // nor unwinds before the gate is closed and empty, so never after `work` is gone.
         let work = unsafe {
             std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(work)
         };
         let shared = &*self.shared;
-        // SAFETY: this thread holds `turn` and the previous job's workers are done, so nobody reads `job`.
-        unsafe { *shared.job.get() = Job { work, parts } };
-        shared.unfinished.0.store(self.workers.len(), Relaxed);
-        shared.started.0.fetch_add(1, SeqCst);
-        self.wake_sleepers();
+        // SAFETY: this thread raised `busy` and the gate is closed and empty, so nobody reads `job`.
+        unsafe { *shared.door.0.job.get() = Job { work, parts } };
+        for (thread, cursor) in shared.cursors.iter().enumerate() {
+            cursor.0.store(shared.run_start(thread, parts), Relaxed);
+        }
+        shared.door.0.gate.open();
+        if shared.sleepers.0.load(SeqCst) > 0 {
+            self.wake(parts - 1);
+        }
     }
 
-    fn wake_sleepers(&self) {
-        for (worker, sleeping) in self.workers.iter().zip(self.shared.sleeping.iter().skip(1)) {
+    /// Wakes sleepers among the first `workers` workers.
+    ///
+    /// A worker raises its flag and then looks at the gate once more; the caller opens the gate and then looks at the
+    /// flags. All four are sequentially consistent, so at least one of the two sees the other.
+    fn wake(&self, workers: usize) {
+        for (worker, sleeping) in self.workers.iter().zip(self.shared.sleeping.iter().skip(1)).take(workers) {
             if sleeping.0.load(SeqCst) && sleeping.0.swap(false, SeqCst) {
+                self.shared.sleepers.0.fetch_sub(1, SeqCst);
                 worker.thread().unpark();
             }
         }
@@ -158,10 +174,9 @@ impl Team {
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
-        self.shared.started.0.fetch_add(1, SeqCst);
-        self.wake_sleepers();
+        self.shared.door.0.gate.stop();
         for worker in self.workers.drain(..) {
+            worker.thread().unpark();
             // A worker catches its jobs' panics, so joining cannot fail with one of them.
             drop(worker.join());
         }
@@ -172,77 +187,96 @@ impl Shared {
     fn work_until_stopped(&self, index: usize) {
         let mut seen = 0;
         loop {
-            self.wait(&self.sleeping[index].0, || self.started.0.load(SeqCst) != seen);
-            if self.stop.load(SeqCst) {
+            let view = self.wait_for_job(index, seen);
+            if view.is_stopped() {
                 return;
             }
-            seen = self.started.0.load(SeqCst);
-            // SAFETY: `started` was raised after `job` was written, and the caller waits for this worker before the
-            // next write.
-            let job = unsafe { *self.job.get() };
-            // SAFETY: the caller of `run` keeps the work alive until `unfinished` falls to 0, below.
-            let work = unsafe { &*job.work };
-            if let Err(payload) = self.do_parts(index, work, job.parts) {
-                lock(&self.panic).get_or_insert(payload);
-            }
-            if self.unfinished.0.fetch_sub(1, SeqCst) == 1
-                && self.caller_sleeping.0.swap(false, SeqCst)
-                && let Some(caller) = lock(&self.caller).as_ref()
-            {
-                caller.unpark();
+            let (view, inside) = self.door.0.gate.enter(view);
+            seen = view.job();
+            if inside {
+                self.join_in(index);
             }
         }
     }
 
-    /// The run of parts that belongs to thread `index`, on this thread.
-    fn do_parts(&self, index: usize, work: &(dyn Fn(usize) + Sync), parts: usize) -> thread::Result<()> {
-        let edge = |t: usize| (parts / self.threads) * t + (parts % self.threads).min(t);
-        INSIDE.set(true);
-        let result = catch_unwind(AssertUnwindSafe(|| (edge(index)..edge(index + 1)).for_each(work)));
-        INSIDE.set(false);
-        result
-    }
-
-    fn wait_for_workers(&self) {
-        let done = || self.unfinished.0.load(SeqCst) == 0;
-        if !done() && !self.spin(done) {
-            *lock(&self.caller) = Some(thread::current());
-            self.sleep(&self.caller_sleeping.0, done);
+    /// This worker's share of the open job. Only inside the gate, which it leaves.
+    fn join_in(&self, index: usize) {
+        // SAFETY: `job` was written before the gate opened, and is not written again before this worker leaves.
+        let job = unsafe { *self.door.0.job.get() };
+        // SAFETY: the caller of `run` keeps the work alive until the gate is empty, so until `leave`, below.
+        let work = unsafe { &*job.work };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.do_parts(index, work, job.parts))) {
+            lock(&self.panic).get_or_insert(payload);
+            self.door.0.gate.note_panic();
+        }
+        if self.door.0.gate.leave()
+            && let Some(caller) = lock(&self.caller).as_ref()
+        {
+            caller.unpark();
         }
     }
 
-    fn wait(&self, sleeping: &AtomicBool, ready: impl Fn() -> bool) {
-        if !self.spin(&ready) {
-            self.sleep(sleeping, ready);
-        }
-    }
-
-    /// Waits awake for a while; whether `ready` came true.
-    fn spin(&self, ready: impl Fn() -> bool) -> bool {
-        for _ in 0..self.spins {
-            if ready() {
-                return true;
+    /// The own run of thread `index`, then what is left of the others'.
+    fn do_parts(&self, index: usize, work: &(dyn Fn(usize) + Sync), parts: usize) {
+        for owner in (index..self.cursors.len()).chain(0..index) {
+            let (cursor, end) = (&self.cursors[owner].0, self.run_start(owner + 1, parts));
+            // A look first: an exhausted run's line stays shared.
+            while cursor.load(Relaxed) < end {
+                let part = cursor.fetch_add(1, Relaxed);
+                if part < end {
+                    work(part);
+                }
             }
-            std::hint::spin_loop();
         }
-        for _ in 0..YIELDS {
-            if ready() {
-                return true;
-            }
-            thread::yield_now();
-        }
-        ready()
     }
 
-    /// Sleeps until `ready`. The flag goes up before the last look, so that whoever makes it true sees the sleeper.
-    fn sleep(&self, sleeping: &AtomicBool, ready: impl Fn() -> bool) {
+    fn run_start(&self, thread: usize, parts: usize) -> usize {
+        let threads = self.cursors.len();
+        (parts / threads) * thread + (parts % threads).min(thread)
+    }
+
+    /// Ends the job: returns when the gate is closed and empty.
+    fn close(&self) -> View {
+        let gate = &self.door.0.gate;
+        let closed = gate.close();
+        if closed.is_empty() {
+            return closed;
+        }
+        if let Some(view) = gate.spin(CALLER_SPIN, View::is_empty) {
+            return view;
+        }
+        *lock(&self.caller) = Some(thread::current());
+        gate.announce_sleep();
         loop {
-            sleeping.store(true, SeqCst);
-            if ready() {
-                sleeping.store(false, SeqCst);
-                return;
+            let view = gate.look();
+            if view.is_empty() {
+                return view;
             }
             thread::park();
+        }
+    }
+
+    /// Waits for a job after the one `seen`, or for the team's end.
+    fn wait_for_job(&self, index: usize, seen: u64) -> View {
+        let gate = &self.door.0.gate;
+        let ready = |view: View| view.job() != seen || view.is_stopped();
+        if let Some(view) = gate.spin(WORKER_SPIN, ready) {
+            return view;
+        }
+        let sleeping = &self.sleeping[index].0;
+        loop {
+            if !sleeping.swap(true, SeqCst) {
+                self.sleepers.0.fetch_add(1, SeqCst);
+            }
+            let view = gate.look();
+            if !ready(view) {
+                thread::park();
+                continue;
+            }
+            if sleeping.swap(false, SeqCst) {
+                self.sleepers.0.fetch_sub(1, SeqCst);
+            }
+            return view;
         }
     }
 }
@@ -252,94 +286,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::{Duration, Instant};
-
-    #[test]
-    fn every_part_runs_once_whatever_the_team() {
-        for threads in [1, 2, 3, 5, 8] {
-            let team = Team::new(threads).unwrap();
-            for parts in [0, 1, 2, 3, 7, 64] {
-                let hits: Vec<_> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
-                team.run(parts, &|part| {
-                    hits[part].fetch_add(1, SeqCst);
-                });
-                assert!(hits.iter().all(|h| h.load(SeqCst) == 1), "{threads} threads, {parts} parts");
-            }
-        }
-    }
-
-    #[test]
-    fn chunks_cover_the_slice() {
-        let team = Team::new(3).unwrap();
-        let mut data = vec![0usize; 103];
-        team.for_each_chunk_mut(&mut data, 10, |i, chunk| chunk.iter_mut().for_each(|x| *x += i + 1));
-        assert!(data.iter().enumerate().all(|(at, &x)| x == at / 10 + 1));
-    }
-
-    #[test]
-    fn a_panic_reaches_the_caller_and_the_team_goes_on() {
-        let team = Team::new(4).unwrap();
-        for bad in 0..8 {
-            let caught = catch_unwind(AssertUnwindSafe(|| {
-                team.run(8, &|part| assert!(part != bad, "part {part}"));
-            }));
-            assert!(caught.is_err(), "part {bad}");
-            let sum = AtomicUsize::new(0);
-            team.run(8, &|part| {
-                sum.fetch_add(part, SeqCst);
-            });
-            assert_eq!(sum.into_inner(), 28);
-        }
-    }
-
-    #[test]
-    fn a_job_inside_a_job_and_two_callers_at_once_work() {
-        let team = Team::new(3).unwrap();
-        let sum = AtomicUsize::new(0);
-        let outer = || {
-            team.run(6, &|_| {
-                team.run(5, &|part| {
-                    sum.fetch_add(part, SeqCst);
-                });
-            });
-        };
-        thread::scope(|scope| {
-            scope.spawn(outer);
-            scope.spawn(outer);
-        });
-        assert_eq!(sum.into_inner(), 2 * 6 * 10);
-    }
-
-    #[test]
-    fn sleepers_wake_for_the_next_job() {
-        let team = Team::new(2).unwrap();
-        for _ in 0..5 {
-            thread::sleep(Duration::from_millis(20));
-            let count = AtomicUsize::new(0);
-            team.run(2, &|_| {
-                count.fetch_add(1, SeqCst);
-            });
-            assert_eq!(count.into_inner(), 2);
-        }
-    }
-
-    #[test]
-    fn more_threads_than_cores_make_progress() {
-        let team = Team::new(4 * thread::available_parallelism().map_or(1, usize::from)).unwrap();
-        let start = Instant::now();
-        for _ in 0..200 {
-            team.run(16, &|part| {
-                std::hint::black_box(part);
-            });
-        }
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?} for 200 empty jobs", start.elapsed());
-    }
-
-    #[test]
-    fn team_sizes_are_checked() {
-        assert!(Team::new(0).is_err());
-        assert!(Team::new(MAX_THREADS + 1).is_err());
-    }
-}
+mod tests;
