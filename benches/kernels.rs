@@ -7,7 +7,10 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use ruminate::exec::Team;
-use ruminate::kernels::{Activations, AttentionShape, KeysValues, MatrixView, attention, matmul};
+use ruminate::kernels::{
+    Activations, Attention, AttentionPlan, AttentionShape, KvLayout, KvPage, KvSlot, KvType, MatrixView, PAGE_TOKENS,
+    Query, Stretch, attention, matmul, store_keys_values,
+};
 use ruminate::quant::QuantType;
 use ruminate::simd::Isa;
 
@@ -42,18 +45,76 @@ fn matrix_product<const COLUMNS: usize>(bencher: Bencher<'_, '_>, ty: QuantType)
         .bench_local(|| matmul(&team, isa, &w, &acts, divan::black_box(&mut out)).expect("a product"));
 }
 
-/// Seven query heads of 64 that share a KV head, as in a model 896 wide.
-#[divan::bench(args = [64, 1024, 8192])]
-fn attention_of_one_token(bencher: Bencher<'_, '_>, n: usize) {
-    let (dim, heads, isa) = (64, 7, Isa::detect());
-    let cache: Vec<half::f16> = (0..n * dim).map(|i| half::f16::from_f32((i % 97) as f32 / 97.0 - 0.5)).collect();
-    let q: Vec<f32> = (0..heads * dim).map(|i| (i % 31) as f32 / 31.0 - 0.5).collect();
-    let mut out = vec![0.0; heads * dim];
-    let shape = AttentionShape { head_dim: dim, start: 0, end: n, scale: 0.125, soft_cap: None };
-    bencher.counter(ItemsCount::new(2 * heads * dim * n)).bench_local(|| {
-        let path = cache.chunks(32 * dim).map(|page| KeysValues { keys: page, values: page });
-        attention(isa, &shape, &q, path, divan::black_box(&mut out));
-    });
+/// Trees in which every branch decodes one token: branches, the prefix that they share, tokens of their own.
+const TREES: [(usize, usize, usize); 6] =
+    [(1, 64, 0), (1, 1024, 0), (1, 8192, 0), (8, 1024, 0), (32, 1024, 16), (256, 1024, 16)];
+
+/// A tree of branches over a model 896 wide: two KV heads, each read by seven query heads of 64.
+struct Tree {
+    shape: AttentionShape,
+    layout: KvLayout,
+    pages: Vec<KvPage>,
+    paths: Vec<Vec<Stretch>>,
+    queries: Vec<Query>,
+    q: Vec<f32>,
+}
+
+impl Tree {
+    fn new(team: &Team, ty: KvType, (branches, prefix, own): (usize, usize, usize)) -> Self {
+        let shape = AttentionShape { head_dim: 64, n_head_kv: 2, n_group: 7, scale: 0.125, soft_cap: None };
+        let layout = KvLayout { ty, n_layer: 1, n_head_kv: 2, head_dim: 64 };
+        let stretches = |first: usize, n: usize| {
+            let page = |i: usize| Stretch { page: (first + i) as u32, tokens: PAGE_TOKENS.min(n - i * PAGE_TOKENS) };
+            (0..n.div_ceil(PAGE_TOKENS)).map(page).collect::<Vec<_>>()
+        };
+        let (common, each) = (prefix.div_ceil(PAGE_TOKENS), own.div_ceil(PAGE_TOKENS));
+        let paths: Vec<_> =
+            (0..branches).map(|b| [stretches(0, prefix), stretches(common + b * each, own)].concat()).collect();
+        let count = common + branches * each;
+        let mut pages: Vec<_> = (0..count).map(|_| KvPage::new(layout).expect("a page")).collect();
+        let slots: Vec<_> = (0..count * PAGE_TOKENS)
+            .map(|i| KvSlot { page: (i / PAGE_TOKENS) as u32, place: i % PAGE_TOKENS })
+            .collect();
+        let kv: Vec<f32> = (0..slots.len() * 128).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+        store_keys_values(team, Isa::detect(), layout, 0, &mut pages, &slots, [&kv, &kv]);
+        let queries = (0..branches).map(|path| Query { path, end: prefix + own }).collect();
+        let q = (0..branches * 14 * 64).map(|i| (i * 31 % 97) as f32 / 97.0 - 0.5).collect();
+        Self { shape, layout, pages, paths, queries, q }
+    }
+
+    fn plan(&self, team: &Team) -> AttentionPlan {
+        AttentionPlan::new(&self.shape, team.threads(), None, &self.paths, &self.queries)
+    }
+
+    fn bench(bencher: Bencher<'_, '_>, ty: KvType, sizes: (usize, usize, usize)) {
+        let team = team();
+        let tree = Self::new(&team, ty, sizes);
+        let plan = tree.plan(&team);
+        let (mut scratch, mut out) = (Vec::new(), vec![0.0; tree.q.len()]);
+        let Self { shape, layout, pages, q, .. } = &tree;
+        let of = Attention { shape: *shape, layout: *layout, layer: 0, pages, plan: &plan };
+        bencher
+            .counter(ItemsCount::new(2 * sizes.0 * 14 * 64 * (sizes.1 + sizes.2)))
+            .bench_local(|| attention(&team, Isa::detect(), &of, q, &mut scratch, divan::black_box(&mut out)));
+    }
+}
+
+#[divan::bench(args = TREES)]
+fn attention_over_halves(bencher: Bencher<'_, '_>, sizes: (usize, usize, usize)) {
+    Tree::bench(bencher, KvType::F16, sizes);
+}
+
+#[divan::bench(args = TREES)]
+fn attention_over_bytes(bencher: Bencher<'_, '_>, sizes: (usize, usize, usize)) {
+    Tree::bench(bencher, KvType::Q8, sizes);
+}
+
+/// What a pass's plan costs, once for all layers.
+#[divan::bench(args = TREES)]
+fn attention_plan(bencher: Bencher<'_, '_>, sizes: (usize, usize, usize)) {
+    let team = team();
+    let tree = Tree::new(&team, KvType::F16, sizes);
+    bencher.bench_local(|| tree.plan(&team));
 }
 
 /// What a job costs beyond its work.

@@ -3,6 +3,7 @@
 mod support;
 
 use ruminate::ErrorKind;
+use ruminate::engine::native::KvType;
 use ruminate::engine::{Batch, Engine, Rows, Want};
 use ruminate::observe::{CancelToken, Interrupt};
 use ruminate::simd::Isa;
@@ -197,6 +198,28 @@ fn damaged_weights_are_reported_with_their_layer() {
         assert_eq!(error.kind(), ErrorKind::NonFinite);
         assert!(error.to_string().contains(place), "{error}");
     }
+}
+
+#[test]
+fn eight_bit_keys_and_values_take_half_and_are_as_reproducible() {
+    let model = tiny("gemma3");
+    let prompt = tokens(9, PROMPT, model.config().n_vocab);
+    let run = |kv_type, threads, isa, size| {
+        let mut engine = engine(&model, |o| (o.kv_type, o.threads, o.isa) = (kv_type, threads, isa));
+        let root = engine.root().unwrap();
+        let rows: Vec<_> = prompt.chunks(size).flat_map(|c| extend(&mut engine, &root, c)).collect();
+        (rows, engine.memory().kv)
+    };
+    let (half, half_bytes) = run(KvType::F16, 1, Isa::detect(), PROMPT);
+    let (eight, eight_bytes) = run(KvType::Q8, 1, Isa::detect(), PROMPT);
+    assert!(eight_bytes * 3 < half_bytes * 2, "{eight_bytes} of {half_bytes} bytes");
+    for isa in Isa::available() {
+        let (again, _) = run(KvType::Q8, 3, isa, 7);
+        assert!(bits(&again) == bits(&eight), "{}", isa.name());
+    }
+    let far = half.concat().iter().zip(eight.concat()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let largest = half.concat().iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    assert!(far > 0.0 && far < 0.05 * largest, "8 bits move a logit by {far}, the largest is {largest}");
 }
 
 #[test]

@@ -14,11 +14,14 @@ mod softmax;
 mod testing;
 
 pub use activations::Activations;
-pub use attention::{AttentionShape, KeysValues, attention};
+pub use attention::{
+    Attention, AttentionPlan, AttentionShape, KvLayout, KvPage, KvSlot, KvType, PAGE_TOKENS, Query, Stretch, attention,
+    attention_scratch_bytes, store_keys_values,
+};
 pub use matmul::matmul;
 pub use matrix::MatrixView;
 pub use norm::{rms_norm, rms_norm_inplace};
-pub use pointwise::{add, add_bias, all_finite, gelu_mul, scale, silu_mul, soft_cap, store_f16};
+pub use pointwise::{add, add_bias, all_finite, gelu_mul, scale, silu_mul, soft_cap};
 pub use rope::{RopeStyle, rope};
 pub use rows::get_row;
 pub use softmax::softmax;

@@ -2,7 +2,6 @@
 
 use crate::exec::Team;
 use crate::simd::{Isa, LANES, Simd, dispatch, exp, gelu, load_or, tanh};
-use half::f16;
 
 /// Elements of one part of a job; fewer are not worth waking the team for.
 const CHUNK: usize = 4096;
@@ -54,11 +53,6 @@ dispatch! {
 dispatch! {
     /// Whether no value is NaN or infinite.
     pub fn all_finite(x: &[f32]) -> bool = all_finite_with
-}
-
-dispatch! {
-    /// Rounds `x` to half precision (nearest, ties to even) for the KV cache; as many values as both slices have.
-    pub fn store_f16(x: &[f32], out: &mut [f16]) = store_f16_with
 }
 
 /// `x[i] = f(x[i], y[i])` over vectors, the last one filled up with zeros.
@@ -150,17 +144,6 @@ fn all_finite_with<S: Simd>(_: S, x: &[f32]) -> bool {
     x.chunks(256).all(|x| x.iter().fold(0, |bad, x| bad | u32::from(x.to_bits() & EXPONENT == EXPONENT)) == 0)
 }
 
-#[inline(always)]
-fn store_f16_with<S: Simd>(s: S, x: &[f32], out: &mut [f16]) {
-    let (full, tail) = out.as_chunks_mut::<LANES>();
-    let (full_x, tail_x) = x.as_chunks::<LANES>();
-    for (out, x) in full.iter_mut().zip(full_x) {
-        s.store_f16(s.load(x), out);
-    }
-    let rest = x.get(full.len().min(full_x.len()) * LANES..).unwrap_or(tail_x);
-    tail.iter_mut().zip(rest).for_each(|(out, x)| *out = f16::from_f32(*x));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,18 +203,6 @@ mod tests {
                 }
                 x[at] = 0.0;
             }
-        }
-    }
-
-    #[test]
-    fn half_precision_is_rounded_as_the_half_crate_does() {
-        let mut x: Vec<f32> = Noise::new(5).normals(77).into_iter().map(|x| x * x * x * 1e-4).collect();
-        x.extend([65519.0, 65520.0, 1e9, -0.0, 1e-8, 2f32.powi(-25), 1.0 + 2f32.powi(-11), 1.0 + 3.0 * 2f32.powi(-11)]);
-        for isa in Isa::available() {
-            let mut out = vec![f16::NAN; x.len()];
-            store_f16(isa, &x, &mut out);
-            let want = x.iter().map(|x| f16::from_f32(*x).to_bits());
-            assert!(out.iter().map(|y| y.to_bits()).eq(want), "{isa:?}");
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use ruminate::Limits;
-use ruminate::engine::native::NativeEngine;
+use ruminate::engine::native::{NativeEngine, NativeOptions};
 use ruminate::model::Config;
 use ruminate::storage::LoadMode;
 use serde_json::json;
 
 use crate::exit::Failure;
+use crate::model::Kv;
 use crate::output::{Output, Style};
 use crate::{size, source};
 
@@ -26,12 +27,17 @@ pub struct Args {
     /// Tokens that each branch adds.
     #[arg(long, env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
     max_tokens: usize,
+    /// How keys and values are kept.
+    #[arg(long, env = "RUMINATE_KV", value_enum, default_value_t = Kv::F16)]
+    kv: Kv,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let gguf = source::open(&args.file, LoadMode::Mmap)?;
     let config = Config::from_gguf(&gguf, &Limits::default())?;
-    let estimate = NativeEngine::estimate(&config, gguf.file_len());
+    let mut options = NativeOptions::default();
+    options.kv_type = args.kv.into();
+    let estimate = NativeEngine::estimate(&config, gguf.file_len(), &options);
     let branch = estimate.kv(0, 1, args.max_tokens);
     let fixed = estimate.weights.saturating_add(estimate.scratch);
     let widest = args
@@ -40,6 +46,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if output.json {
         return output.document(&json!({
             "weights_bytes": estimate.weights,
+            "kv_type": options.kv_type.name(),
             "kv_bytes_per_token": estimate.kv_per_token,
             "kv_bytes_per_branch": branch,
             "kv_page_bytes": estimate.kv_page,

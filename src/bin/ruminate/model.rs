@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use ruminate::Limits;
 use ruminate::engine::Engine;
-use ruminate::engine::native::{NativeEngine, NativeOptions};
+use ruminate::engine::native::{KvType, NativeEngine, NativeOptions};
 use ruminate::model::Model;
 use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Value, json};
@@ -27,6 +27,25 @@ pub struct ModelArgs {
     /// What computes.
     #[arg(long, env = "RUMINATE_BACKEND", value_enum, default_value_t = Backend::Native)]
     pub backend: Backend,
+    /// How keys and values are kept: half precision, or 8 bits for half the memory.
+    #[arg(long, env = "RUMINATE_KV", value_enum, default_value_t = Kv::F16)]
+    pub kv: Kv,
+}
+
+/// Number formats of keys and values.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kv {
+    F16,
+    Q8,
+}
+
+impl From<Kv> for KvType {
+    fn from(kv: Kv) -> Self {
+        match kv {
+            Kv::F16 => Self::F16,
+            Kv::Q8 => Self::Q8,
+        }
+    }
 }
 
 /// The engines of this build.
@@ -53,6 +72,7 @@ impl ModelArgs {
         let mut options = NativeOptions::default();
         options.threads = self.threads.unwrap_or(options.threads);
         options.n_ctx = self.ctx;
+        options.kv_type = self.kv.into();
         let Backend::Native = self.backend;
         let engine = NativeEngine::new(model, &options)?;
         Ok(Loaded { engine, tokenizer, template })

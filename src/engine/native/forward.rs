@@ -6,7 +6,7 @@ use crate::engine::native::plan::{Lane, Step};
 use crate::engine::native::scratch::{CHUNK_TOKENS, RopeTable, Scratch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
-use crate::kernels::{self, AttentionShape, KeysValues};
+use crate::kernels;
 use crate::model::{Activation, Config, Layer, Linear, Model};
 use crate::observe::Interrupt;
 use crate::simd::Isa;
@@ -37,6 +37,7 @@ impl Pass<'_> {
         let (model, config) = (self.model, self.model.config());
         self.scratch.resize(config, steps.len());
         self.scratch.rotate_to(steps.iter().map(|s| s.position));
+        self.plan_attention(steps);
         self.embed(steps)?;
         // Past the last layer's keys and values only the wanted tokens matter.
         let wanted: Vec<usize> =
@@ -47,18 +48,18 @@ impl Pass<'_> {
         };
         for (i, layer) in lower.iter().enumerate() {
             self.interrupt.check()?;
-            self.keys_values(i, layer, steps)?;
-            self.attend(i, layer, steps)?;
+            self.keys_values(i, layer)?;
+            self.attend(i, layer)?;
             self.feed_forward(layer)?;
             self.check_finite(i)?;
         }
         self.interrupt.check()?;
-        self.keys_values(lower.len(), last, steps)?;
+        self.keys_values(lower.len(), last)?;
         if wanted.is_empty() {
             return Ok(());
         }
         let steps = self.keep(&wanted, steps);
-        self.attend(lower.len(), last, &steps)?;
+        self.attend(lower.len(), last)?;
         self.feed_forward(last)?;
         self.check_finite(lower.len())?;
         self.output(&steps, rows)
@@ -78,7 +79,7 @@ impl Pass<'_> {
     }
 
     /// Norm, queries, keys and values; keys and values go to their pages.
-    fn keys_values(&mut self, i: usize, layer: &Layer, steps: &[Step]) -> Result<()> {
+    fn keys_values(&mut self, i: usize, layer: &Layer) -> Result<()> {
         let config = self.model.config();
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
         kernels::rms_norm(team, isa, &s.x, &layer.attn_norm, config.norm_eps, &mut s.h);
@@ -98,55 +99,16 @@ impl Pass<'_> {
         };
         rotate(team, isa, config, table, &mut s.q);
         rotate(team, isa, config, table, &mut s.k);
-        self.store(i, steps);
+        self.store(i);
         Ok(())
     }
 
-    /// Keys and values as f16 into their pages.
-    fn store(&mut self, layer: usize, steps: &[Step]) {
-        let config = self.model.config();
-        let (width, dim) = (config.n_embd_kv(), config.head_dim);
-        let layout = self.kv.pages().layout();
-        let tokens = self.scratch.k.chunks_exact(width).zip(self.scratch.v.chunks_exact(width));
-        for (step, (k, v)) in steps.iter().zip(tokens) {
-            let page = self.kv.pages_mut().page_mut(step.page);
-            for (head, (k, v)) in k.chunks_exact(dim).zip(v.chunks_exact(dim)).enumerate() {
-                let (keys, values) = layout.keys_values(layer, head);
-                kernels::store_f16(self.isa, k, &mut page[keys + step.place * dim..][..dim]);
-                kernels::store_f16(self.isa, v, &mut page[values + step.place * dim..][..dim]);
-            }
-        }
-    }
-
     /// Attention of every step over its own path, and its projection back, added to the residual stream.
-    fn attend(&mut self, i: usize, layer: &Layer, steps: &[Step]) -> Result<()> {
-        let config = self.model.config();
-        let (n_head_kv, dim, group) = (config.n_head_kv, config.head_dim, config.n_group());
-        let (pages, lanes, isa) = (self.kv.pages(), self.lanes, self.isa);
-        let layout = pages.layout();
-        let s = &mut *self.scratch;
-        let q = &s.q;
-        let window = config.window_of(i).unwrap_or(usize::MAX);
-        self.team.for_each_chunk_mut(&mut s.attn, group * dim, |task, out| {
-            let (step, head) = (&steps[task / n_head_kv], task % n_head_kv);
-            let n = step.position + 1;
-            let (keys, values) = layout.keys_values(i, head);
-            let stretches = lanes[step.lane].path.iter().map(|stretch| {
-                let page = pages.page(stretch.page);
-                let len = stretch.tokens * dim;
-                KeysValues { keys: &page[keys..][..len], values: &page[values..][..len] }
-            });
-            let shape = AttentionShape {
-                head_dim: dim,
-                start: n.saturating_sub(window),
-                end: n,
-                scale: config.attention_scale,
-                soft_cap: None,
-            };
-            kernels::attention(isa, &shape, &q[task * group * dim..][..group * dim], stretches, out);
-        });
+    fn attend(&mut self, i: usize, layer: &Layer) -> Result<()> {
+        self.weigh_values(i);
+        let (config, s) = (self.model.config(), &mut *self.scratch);
         s.acts.set(&s.attn, config.n_embd_q())?;
-        linear_into(self.team, isa, &layer.attn_output, &mut s.acts, &mut s.h)?;
+        linear_into(self.team, self.isa, &layer.attn_output, &mut s.acts, &mut s.h)?;
         self.add_to_residual(layer.post_attention_norm.as_deref());
         Ok(())
     }
@@ -188,7 +150,11 @@ impl Pass<'_> {
             }
         }
         s.resize(config, wanted.len());
-        wanted.iter().map(|&i| steps[i]).collect()
+        let kept: Vec<Step> = wanted.iter().map(|&i| steps[i]).collect();
+        if kept.len() < steps.len() {
+            self.plan_attention(&kept);
+        }
+        kept
     }
 
     /// Final norm, hidden rows, and logits of those that want them.

@@ -6,8 +6,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Branch;
-use crate::engine::native::pages::{PAGE_TOKENS, PageId, PageLayout, PagePool};
+use crate::engine::native::pages::{PageId, PagePool};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::{KvLayout, PAGE_TOKENS, Stretch};
 
 /// Serial numbers are unique in the process, so a handle of another engine never fits.
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -42,15 +43,8 @@ pub(super) struct KvTree {
     max_branches: usize,
 }
 
-/// A stretch of consecutive tokens in one page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stretch {
-    pub page: PageId,
-    pub tokens: usize,
-}
-
 impl KvTree {
-    pub fn new(layout: PageLayout, limit: u64, max_branches: usize) -> Self {
+    pub fn new(layout: KvLayout, limit: u64, max_branches: usize) -> Self {
         Self {
             pages: PagePool::new(layout, limit),
             nodes: Vec::new(),
@@ -269,9 +263,10 @@ impl KvTree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::KvType;
 
     fn tree(limit_pages: u64) -> KvTree {
-        let layout = PageLayout { n_layer: 1, n_head_kv: 1, head_dim: 8 };
+        let layout = KvLayout { ty: KvType::F16, n_layer: 1, n_head_kv: 1, head_dim: 8 };
         KvTree::new(layout, limit_pages * layout.page_bytes(), 512)
     }
 

@@ -1,5 +1,6 @@
 //! The native CPU engine: KV tree, forward pass.
 
+mod attend;
 mod forward;
 mod kv;
 mod pages;
@@ -9,16 +10,17 @@ mod width;
 
 use std::sync::Arc;
 
+pub use crate::kernels::KvType;
 pub use width::WidthCost;
 
 use crate::engine::native::forward::Pass;
 use crate::engine::native::kv::KvTree;
-use crate::engine::native::pages::PageLayout;
 use crate::engine::native::plan::Plan;
 use crate::engine::native::scratch::Scratch;
 use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
+use crate::kernels::{KvLayout, PAGE_TOKENS};
 use crate::limits::Limits;
 use crate::model::{Config, Model};
 use crate::simd::Isa;
@@ -37,6 +39,8 @@ pub struct NativeOptions {
     pub n_ctx: Option<usize>,
     /// Cap on KV, in bytes. Default: none.
     pub kv_limit: Option<u64>,
+    /// How keys and values are kept. Default: half precision.
+    pub kv_type: KvType,
     /// Instruction set; the best one available by default.
     pub isa: Isa,
     /// Caps on branches and batches.
@@ -49,9 +53,21 @@ impl Default for NativeOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             n_ctx: None,
             kv_limit: None,
+            kv_type: KvType::default(),
             isa: Isa::detect(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl NativeOptions {
+    fn context(&self, config: &Config) -> usize {
+        self.n_ctx.unwrap_or(config.n_ctx_train.min(DEFAULT_N_CTX))
+    }
+
+    fn layout(&self, config: &Config) -> KvLayout {
+        let (n_layer, n_head_kv, head_dim) = (config.n_layer, config.n_head_kv, config.head_dim);
+        KvLayout { ty: self.kv_type, n_layer, n_head_kv, head_dim }
     }
 }
 
@@ -73,7 +89,7 @@ impl NativeEngine {
     /// An engine over `model`, which several engines may share.
     pub fn new(model: Arc<Model>, options: &NativeOptions) -> Result<Self> {
         let config = model.config();
-        let n_ctx = options.n_ctx.unwrap_or(config.n_ctx_train.min(DEFAULT_N_CTX));
+        let n_ctx = options.context(config);
         if n_ctx == 0 || n_ctx > config.n_ctx_train {
             let message = format!("a context of {n_ctx} tokens; the model holds 1 to {}", config.n_ctx_train);
             return Err(Error::new(ErrorKind::InvalidArgument, message));
@@ -93,7 +109,7 @@ impl NativeEngine {
         Ok(Self {
             team: Team::new(options.threads)?,
             isa: options.isa,
-            kv: KvTree::new(PageLayout::new(config), limit, options.limits.branches),
+            kv: KvTree::new(options.layout(config), limit, options.limits.branches),
             scratch: Scratch::new(config, n_ctx),
             max_batch: options.limits.batch_tokens,
             info,
@@ -102,14 +118,14 @@ impl NativeEngine {
     }
 
     /// What an engine over a model of this configuration would take, before anything is loaded.
-    pub fn estimate(config: &Config, weights: u64) -> Estimate {
-        let layout = PageLayout::new(config);
+    pub fn estimate(config: &Config, weights: u64, options: &NativeOptions) -> Estimate {
+        let layout = options.layout(config);
         Estimate {
             weights,
             kv_per_token: layout.token_bytes(),
             kv_page: layout.page_bytes(),
-            page_tokens: pages::PAGE_TOKENS,
-            scratch: scratch::bytes(config),
+            page_tokens: PAGE_TOKENS,
+            scratch: scratch::bytes(config, options.threads, options.context(config)),
         }
     }
 }

@@ -1,66 +1,26 @@
-//! The memory that KV lives in: pages of a fixed number of tokens, all layers and heads together.
-
-use half::f16;
+//! The memory that KV lives in: pages under one cap.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Config;
-
-/// Tokens in one page. A branch wastes less than one page; a page is the unit of the KV budget.
-pub(super) const PAGE_TOKENS: usize = 32;
-
-/// Where a layer's keys and values lie inside a page, in f16 elements: `[layer][head][K | V][token][head_dim]`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PageLayout {
-    pub n_layer: usize,
-    pub n_head_kv: usize,
-    pub head_dim: usize,
-}
-
-impl PageLayout {
-    pub fn new(config: &Config) -> Self {
-        Self { n_layer: config.n_layer, n_head_kv: config.n_head_kv, head_dim: config.head_dim }
-    }
-
-    /// Bytes of one page.
-    pub fn page_bytes(self) -> u64 {
-        self.page_elements() as u64 * size_of::<f16>() as u64
-    }
-
-    /// Bytes that one token takes.
-    pub fn token_bytes(self) -> u64 {
-        self.page_bytes() / PAGE_TOKENS as u64
-    }
-
-    /// Keys and values of `head` in `layer`, as elements of the page: each `[token][head_dim]`.
-    pub fn keys_values(self, layer: usize, head: usize) -> (usize, usize) {
-        let plane = PAGE_TOKENS * self.head_dim;
-        let keys = (layer * self.n_head_kv + head) * 2 * plane;
-        (keys, keys + plane)
-    }
-
-    fn page_elements(self) -> usize {
-        self.n_layer * self.n_head_kv * 2 * PAGE_TOKENS * self.head_dim
-    }
-}
+use crate::kernels::{KvLayout, KvPage, PAGE_TOKENS};
 
 /// A page's number in its pool.
 pub(super) type PageId = u32;
 
 /// Pages under one cap. A freed page is kept for the next taker, so the memory held is the most ever in use.
 pub(super) struct PagePool {
-    layout: PageLayout,
-    pages: Vec<Box<[f16]>>,
+    layout: KvLayout,
+    pages: Vec<KvPage>,
     free: Vec<PageId>,
     limit: u64,
 }
 
 impl PagePool {
     /// An empty pool that holds at most `limit` bytes.
-    pub fn new(layout: PageLayout, limit: u64) -> Self {
+    pub fn new(layout: KvLayout, limit: u64) -> Self {
         Self { layout, pages: Vec::new(), free: Vec::new(), limit }
     }
 
-    pub fn layout(&self) -> PageLayout {
+    pub fn layout(&self) -> KvLayout {
         self.layout
     }
 
@@ -92,10 +52,8 @@ impl PagePool {
             return Ok(id);
         }
         let id = PageId::try_from(self.pages.len()).map_err(|_| self.full())?;
-        let mut page: Vec<f16> = Vec::new();
-        page.try_reserve_exact(self.layout.page_elements()).map_err(|_| self.full())?;
-        page.resize(self.layout.page_elements(), f16::ZERO);
-        self.pages.push(page.into_boxed_slice());
+        let page = KvPage::new(self.layout).ok_or_else(|| self.full())?;
+        self.pages.push(page);
         Ok(id)
     }
 
@@ -103,13 +61,13 @@ impl PagePool {
         self.free.push(id);
     }
 
-    /// The elements of a page that [`take`](Self::take) handed out.
-    pub fn page(&self, id: PageId) -> &[f16] {
-        &self.pages[id as usize]
+    /// All pages, by their numbers.
+    pub fn all(&self) -> &[KvPage] {
+        &self.pages
     }
 
-    pub fn page_mut(&mut self, id: PageId) -> &mut [f16] {
-        &mut self.pages[id as usize]
+    pub fn all_mut(&mut self) -> &mut [KvPage] {
+        &mut self.pages
     }
 
     fn full(&self) -> Error {

@@ -1,9 +1,10 @@
 //! A batch made ready: every token's branch, position and place in the KV, with all pages reserved.
 
-use crate::engine::native::kv::{KvTree, SlotId, Stretch};
+use crate::engine::native::kv::{KvTree, SlotId};
 use crate::engine::native::pages::PageId;
 use crate::engine::{Batch, Want};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Stretch;
 use crate::text::TokenId;
 
 /// One token of the pass.

@@ -1,6 +1,7 @@
 //! The activations of one forward pass, kept between passes.
 
-use crate::kernels::Activations;
+use crate::engine::native::attend::{self, AttendState};
+use crate::kernels::{Activations, attention_scratch_bytes};
 use crate::model::{Config, Rope, push_rope};
 
 /// Tokens whose activations are held at once; longer batches run in chunks of this many.
@@ -21,6 +22,7 @@ pub(super) struct Scratch {
     pub up: Vec<f32>,
     /// A matmul's input in the weights' partner formats.
     pub acts: Activations,
+    pub attend: AttendState,
     /// Rotations of global layers.
     pub rope: RopeTable,
     /// Rotations of local layers.
@@ -47,6 +49,7 @@ impl Scratch {
             gate: Vec::new(),
             up: Vec::new(),
             acts: Activations::default(),
+            attend: AttendState::default(),
             rope: RopeTable::new(&config.rope, n_ctx),
             rope_local: config.window.as_ref().map(|w| RopeTable::new(&w.rope, n_ctx)),
         }
@@ -78,7 +81,7 @@ impl Scratch {
     pub fn bytes(&self) -> u64 {
         let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.gate, &self.up];
         let elements: usize = buffers.iter().map(|b| b.capacity()).sum();
-        (elements * size_of::<f32>()) as u64 + self.acts.bytes() as u64
+        (elements * size_of::<f32>() + self.acts.bytes() + self.attend.bytes()) as u64
     }
 }
 
@@ -97,9 +100,10 @@ impl RopeTable {
 }
 
 /// Bytes of the buffers of the largest chunk: f32 by role, and the quantized input (about one byte an element, in at
-/// most two formats) of the widest matmul.
-pub(super) fn bytes(config: &Config) -> u64 {
+/// most two formats) of the widest matmul; and what attention over `n_ctx` tokens takes on so many threads.
+pub(super) fn bytes(config: &Config, threads: usize, n_ctx: usize) -> u64 {
     let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + 2 * config.n_ff;
     let widest = config.n_ff.max(config.n_embd_q()).max(config.n_embd);
     (CHUNK_TOKENS * (widths * size_of::<f32>() + widest * 5 / 2)) as u64
+        + attention_scratch_bytes(&attend::shape(config), threads, n_ctx)
 }
