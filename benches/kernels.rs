@@ -8,8 +8,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use ruminate::exec::Team;
 use ruminate::kernels::{
-    Activations, Attention, AttentionPlan, AttentionShape, KvLayout, KvPage, KvSlot, KvType, MatrixView, PAGE_TOKENS,
-    Query, Stretch, attention, matmul, store_keys_values,
+    Activations, Attention, AttentionPlan, AttentionShape, Input, KvLayout, KvPage, KvSlot, KvType, MatrixView,
+    PAGE_TOKENS, PackedMatrix, Product, Query, Stretch, attention, matmul, store_keys_values,
 };
 use ruminate::quant::QuantType;
 use ruminate::simd::Isa;
@@ -27,22 +27,28 @@ fn team() -> Team {
     Team::new(threads).expect("a team")
 }
 
+/// The best instruction set, or the one that `RUMINATE_ISA` names.
+fn isa() -> Isa {
+    std::env::var("RUMINATE_ISA").ok().map_or_else(Isa::detect, |name| Isa::by_name(&name).expect("an instruction set"))
+}
+
 #[divan::bench(args = QuantType::ALL, consts = [1, 4, 32])]
 fn matrix_product<const COLUMNS: usize>(bencher: Bencher<'_, '_>, ty: QuantType) {
-    let (team, isa) = (team(), Isa::detect());
+    let (team, isa) = (team(), isa());
     let k = COLS.next_multiple_of(ty.block_len());
     // Small bytes, so that scales are finite numbers in every format.
     let bytes = ty.row_bytes(k).expect("whole blocks") * ROWS;
     let data: Vec<u8> = (0..bytes).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 & 0x3f).collect();
     let w = MatrixView::new(ty, ROWS, k, &data).expect("a matrix");
+    let w = PackedMatrix::new(&team, &w).expect("memory");
     let x: Vec<f32> = (0..COLUMNS * k).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
     let mut acts = Activations::new();
-    acts.set(&x, k).expect("whole columns");
-    acts.prepare(&team, isa, ty);
+    acts.set(&team, isa, Input::Plain(&x), k, &[ty]).expect("whole columns");
     let mut out = vec![0.0; COLUMNS * ROWS];
-    bencher
-        .counter(ItemsCount::new(ROWS * k * COLUMNS))
-        .bench_local(|| matmul(&team, isa, &w, &acts, divan::black_box(&mut out)).expect("a product"));
+    bencher.counter(ItemsCount::new(ROWS * k * COLUMNS)).bench_local(|| {
+        let out = divan::black_box(&mut out[..]);
+        matmul(&team, isa, &acts, vec![Product { w: &w, bias: None, out, add: false }]).expect("a product");
+    });
 }
 
 /// Trees in which every branch decodes one token: branches, the prefix that they share, tokens of their own.

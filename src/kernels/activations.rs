@@ -1,15 +1,21 @@
 //! Inputs of a matrix product, quantized once and shared by every weight that they meet.
 
-use super::quantize;
+use super::norm;
+use super::quantize::{self, Place};
 use crate::error::{Error, Result};
 use crate::exec::{Shards, Team};
 use crate::quant::QuantType;
 use crate::simd::Isa;
 
+/// Columns that are kept together: the block `b` of all columns of a tile lies before their block `b + 1`.
+pub(crate) const TILE: usize = 32;
+/// Inputs below which waking the team costs more than it saves.
+const SERIAL_INPUTS: usize = 8192;
+
 /// What the input becomes before it meets weights of some format: the partner that ggml gives that format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Partner {
-    /// Blocks of 32 with a half-precision scale, and for formats with a minimum the block's sum (Q8_0 and Q8_1).
+    /// Blocks of 32 with a scale, and for formats with a minimum the block's sum (Q8_0 and Q8_1).
     Q8 = 0,
     /// Blocks of 256 with a single-precision scale and sums of 16 (Q8_K).
     Q8K = 1,
@@ -42,6 +48,22 @@ impl Partner {
     }
 }
 
+/// Where the inputs come from, `[column][k]`.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// As they are.
+    Plain(&'a [f32]),
+    /// `x / sqrt(mean(x^2) + eps) * weight` of each column `x`.
+    RmsNorm {
+        /// The columns.
+        x: &'a [f32],
+        /// As long as a column.
+        weight: &'a [f32],
+        /// Added to the mean of the squares.
+        eps: f32,
+    },
+}
+
 /// `n` columns of `k` inputs in the forms that the weights at hand need. Its buffers are reused from call to call.
 #[derive(Default)]
 pub struct Activations {
@@ -49,42 +71,57 @@ pub struct Activations {
     k: usize,
     ready: [bool; 5],
     x: Vec<f32>,
-    q8: Q8Columns,
-    q8k: Q8KColumns,
-    /// F16, BF16, F32: values widened to f32, columns padded with zeros to whole vectors.
-    float: [Vec<f32>; 3],
+    q8: Q8Tiles,
+    q8k: Q8KTiles,
+    /// F16 and BF16: values widened to f32, `[column][k]`.
+    rounded: [Vec<f32>; 2],
 }
 
-/// Per column: `k` quants, and per block of 32 a scale and a sum, padded with zeros to a multiple of eight blocks.
+/// Per tile `[block][column]`: 32 quants, a scale, scale times sum, and what an excess of 8, 16 and 128 in the weights
+/// has added to the sum of products, negated.
 #[derive(Default)]
-struct Q8Columns {
+struct Q8Tiles {
     q: Vec<i8>,
     d: Vec<f32>,
     s: Vec<f32>,
+    less: [Vec<i32>; 3],
 }
 
-/// Per column: `k` quants, a scale per 256, a sum of quants per 16.
+/// Per tile `[block][32 quants of eight groups][column]` and `[block][column]`: a scale, the sums of 16 and of 32 quants.
 #[derive(Default)]
-struct Q8KColumns {
+struct Q8KTiles {
     q: Vec<i8>,
     d: Vec<f32>,
-    sums: Vec<i16>,
+    sums16: Vec<i16>,
+    sums32: Vec<i16>,
 }
 
-/// One column for weights in blocks of 32.
-#[derive(Clone, Copy)]
-pub(crate) struct ColumnQ8<'a> {
+/// Columns for weights in blocks of 32.
+pub(crate) struct TileQ8<'a> {
+    pub(crate) width: usize,
+    pub(crate) blocks: usize,
     pub(crate) q: &'a [i8],
     pub(crate) d: &'a [f32],
     pub(crate) s: &'a [f32],
+    less: [&'a [i32]; 3],
 }
 
-/// One column for weights in blocks of 256.
-#[derive(Clone, Copy)]
-pub(crate) struct ColumnQ8K<'a> {
+impl<'a> TileQ8<'a> {
+    /// `[block][column]`: minus `excess` times the sum of the quants; `None` for none.
+    #[inline(always)]
+    pub(crate) fn less(&self, excess: i32) -> Option<&'a [i32]> {
+        quantize::EXCESSES.iter().position(|e| *e == excess).map(|i| self.less[i])
+    }
+}
+
+/// Columns for weights in blocks of 256.
+pub(crate) struct TileQ8K<'a> {
+    pub(crate) width: usize,
+    pub(crate) blocks: usize,
     pub(crate) q: &'a [i8],
     pub(crate) d: &'a [f32],
-    pub(crate) sums: &'a [i16],
+    pub(crate) sums16: &'a [i16],
+    pub(crate) sums32: &'a [i16],
 }
 
 impl Activations {
@@ -103,123 +140,164 @@ impl Activations {
         self.k
     }
 
-    /// Bytes of all buffers.
-    pub fn bytes(&self) -> usize {
-        let floats = self.x.capacity() + self.q8.d.capacity() + self.q8.s.capacity() + self.q8k.d.capacity();
-        let floats = floats + self.float.iter().map(Vec::capacity).sum::<usize>();
-        self.q8.q.capacity() + self.q8k.q.capacity() + 2 * self.q8k.sums.capacity() + 4 * floats
+    /// The input itself, normed if so asked, `[column][k]`.
+    pub fn input(&self) -> &[f32] {
+        &self.x[..self.n * self.k]
     }
 
-    /// Takes `x`, laid out `[column][k]`, as the new input; forms prepared for an earlier one are forgotten.
-    pub fn set(&mut self, x: &[f32], k: usize) -> Result<()> {
+    /// Bytes of all buffers.
+    pub fn bytes(&self) -> usize {
+        let q8 = &self.q8;
+        let floats = [&self.x, &q8.d, &q8.s, &self.q8k.d, &self.rounded[0], &self.rounded[1]];
+        let words: usize = floats.iter().map(|f| f.capacity()).sum();
+        let words = words + q8.less.iter().map(Vec::capacity).sum::<usize>();
+        let sums = self.q8k.sums16.capacity() + self.q8k.sums32.capacity();
+        q8.q.capacity() + self.q8k.q.capacity() + 2 * sums + 4 * words
+    }
+
+    /// Takes columns of `k` inputs in the forms that weights of these formats need. A format whose blocks do not cut `k` is
+    /// left out, which [`matmul`](super::matmul) then reports.
+    pub fn set(&mut self, team: &Team, isa: Isa, input: Input<'_>, k: usize, formats: &[QuantType]) -> Result<()> {
+        let (Input::Plain(x) | Input::RmsNorm { x, .. }) = input;
         self.ready = [false; 5];
         if k == 0 || !x.len().is_multiple_of(k) {
             return Err(Error::invalid(format!("{} inputs are no whole number of columns of {k}", x.len())));
         }
         (self.n, self.k) = (x.len() / k, k);
-        self.x.clear();
-        self.x.extend_from_slice(x);
-        Ok(())
-    }
-
-    /// Brings the input into the form that weights of format `ty` need, once per input; does nothing where `k` cannot
-    /// be cut into such blocks, which [`matmul`](super::matmul) then reports.
-    pub fn prepare(&mut self, team: &Team, isa: Isa, ty: QuantType) {
-        let partner = Partner::of(ty);
-        if self.k.is_multiple_of(partner.block_len()) && !std::mem::replace(&mut self.ready[partner as usize], true) {
-            let x = std::mem::take(&mut self.x);
-            self.fill(team, isa, partner, &x);
-            self.x = x;
+        let n = self.n;
+        for partner in formats.iter().map(|ty| Partner::of(*ty)) {
+            self.ready[partner as usize] |= k.is_multiple_of(partner.block_len());
         }
+        let ready = self.ready;
+        let wants = |partner: Partner| ready[partner as usize];
+        let (blocks, blocks_k) =
+            (n * (k / 32) * usize::from(wants(Partner::Q8)), n * (k / 256) * usize::from(wants(Partner::Q8K)));
+        let [f16, bf16] = &mut self.rounded;
+        let [less8, less16, less128] = &mut self.q8.less;
+        let out = Columns {
+            isa,
+            input,
+            n,
+            k,
+            x: Shards::new(sized(&mut self.x, n * k)),
+            q8: quantize::Q8 {
+                q: Shards::new(sized(&mut self.q8.q, 32 * blocks)),
+                d: Shards::new(sized(&mut self.q8.d, blocks)),
+                s: Shards::new(sized(&mut self.q8.s, blocks)),
+                less: [less8, less16, less128].map(|less| Shards::new(sized(less, blocks))),
+            },
+            q8k: quantize::Q8K {
+                q: Shards::new(sized(&mut self.q8k.q, 256 * blocks_k)),
+                d: Shards::new(sized(&mut self.q8k.d, blocks_k)),
+                sums16: Shards::new(sized(&mut self.q8k.sums16, 16 * blocks_k)),
+                sums32: Shards::new(sized(&mut self.q8k.sums32, 8 * blocks_k)),
+            },
+            f16: Shards::new(sized(f16, n * k * usize::from(wants(Partner::F16)))),
+            bf16: Shards::new(sized(bf16, n * k * usize::from(wants(Partner::BF16)))),
+            ready,
+        };
+        if n * k < SERIAL_INPUTS {
+            (0..n).for_each(|c| out.fill(c));
+        } else {
+            team.run(n, &|c| out.fill(c));
+        }
+        Ok(())
     }
 
     pub(crate) fn is_ready(&self, ty: QuantType) -> bool {
         self.ready[Partner::of(ty) as usize]
     }
 
-    /// Column `c`, which must be below `n`, after Q8 was filled.
-    pub(crate) fn q8(&self, c: usize) -> ColumnQ8<'_> {
-        let (k, blocks) = (self.k, padded_blocks(self.k));
-        let block = c * blocks..(c + 1) * blocks;
-        ColumnQ8 { q: &self.q8.q[c * k..(c + 1) * k], d: &self.q8.d[block.clone()], s: &self.q8.s[block] }
+    /// Tiles of columns.
+    pub(crate) fn tiles(&self) -> usize {
+        self.n.div_ceil(TILE)
     }
 
-    /// Column `c`, which must be below `n`, after Q8K was filled.
-    pub(crate) fn q8k(&self, c: usize) -> ColumnQ8K<'_> {
-        let k = self.k;
-        ColumnQ8K {
-            q: &self.q8k.q[c * k..(c + 1) * k],
-            d: &self.q8k.d[c * (k / 256)..(c + 1) * (k / 256)],
-            sums: &self.q8k.sums[c * (k / 16)..(c + 1) * (k / 16)],
+    /// Columns of tile `t`.
+    pub(crate) fn width(&self, t: usize) -> usize {
+        TILE.min(self.n - t * TILE)
+    }
+
+    /// Tile `t`; empty slices unless Q8 was filled.
+    pub(crate) fn q8(&self, t: usize) -> TileQ8<'_> {
+        let (blocks, width) = (self.k / 32, self.width(t));
+        let at = t * TILE * blocks..(t * TILE + width) * blocks;
+        TileQ8 {
+            width,
+            blocks,
+            q: self.q8.q.get(32 * at.start..32 * at.end).unwrap_or_default(),
+            d: self.q8.d.get(at.clone()).unwrap_or_default(),
+            s: self.q8.s.get(at.clone()).unwrap_or_default(),
+            less: self.q8.less.each_ref().map(|less| less.get(at.clone()).unwrap_or_default()),
         }
     }
 
-    /// Column `c`, which must be below `n`, in the float form that weights of `ty` need.
-    pub(crate) fn float(&self, ty: QuantType, c: usize) -> &[f32] {
-        let padded = self.k.next_multiple_of(8);
-        &self.float[Partner::of(ty) as usize - Partner::F16 as usize][c * padded..(c + 1) * padded]
+    /// Tile `t`; empty slices unless Q8K was filled.
+    pub(crate) fn q8k(&self, t: usize) -> TileQ8K<'_> {
+        let (blocks, width) = (self.k / 256, self.width(t));
+        let at = t * TILE * blocks..(t * TILE + width) * blocks;
+        TileQ8K {
+            width,
+            blocks,
+            q: self.q8k.q.get(256 * at.start..256 * at.end).unwrap_or_default(),
+            d: self.q8k.d.get(at.clone()).unwrap_or_default(),
+            sums16: self.q8k.sums16.get(16 * at.start..16 * at.end).unwrap_or_default(),
+            sums32: self.q8k.sums32.get(8 * at.start..8 * at.end).unwrap_or_default(),
+        }
     }
 
-    fn fill(&mut self, team: &Team, isa: Isa, partner: Partner, x: &[f32]) {
-        let (n, k) = (self.n, self.k);
-        // One column is too little work to wake anybody for.
-        let columns =
-            |work: &(dyn Fn(usize) + Sync)| if n * k < 8192 { (0..n).for_each(work) } else { team.run(n, work) };
-        let input = |c: usize| &x[c * k..(c + 1) * k];
-        match partner {
-            Partner::Q8 => {
-                let blocks = padded_blocks(k);
-                let (q, d, s) = (
-                    Shards::new(sized(&mut self.q8.q, n * k)),
-                    Shards::new(sized(&mut self.q8.d, n * blocks)),
-                    Shards::new(sized(&mut self.q8.s, n * blocks)),
-                );
-                columns(&|c| {
-                    let block = c * blocks..(c + 1) * blocks;
-                    // SAFETY: every part is one column, and columns do not overlap.
-                    let (q, d, s) = unsafe { (q.range(c * k..(c + 1) * k), d.range(block.clone()), s.range(block)) };
-                    quantize::q8(isa, input(c), q, d, s);
-                });
-            }
-            Partner::Q8K => {
-                let (q, d, sums) = (
-                    Shards::new(sized(&mut self.q8k.q, n * k)),
-                    Shards::new(sized(&mut self.q8k.d, n * (k / 256))),
-                    Shards::new(sized(&mut self.q8k.sums, n * (k / 16))),
-                );
-                columns(&|c| {
-                    let (super_blocks, groups) = (k / 256, k / 16);
-                    // SAFETY: every part is one column, and columns do not overlap.
-                    let (q, d, sums) = unsafe {
-                        (
-                            q.range(c * k..(c + 1) * k),
-                            d.range(c * super_blocks..(c + 1) * super_blocks),
-                            sums.range(c * groups..(c + 1) * groups),
-                        )
-                    };
-                    quantize::q8k(isa, input(c), q, d, sums);
-                });
-            }
-            Partner::F16 | Partner::BF16 | Partner::F32 => {
-                let padded = k.next_multiple_of(8);
-                let out = Shards::new(sized(&mut self.float[partner as usize - Partner::F16 as usize], n * padded));
-                let round = match partner {
-                    Partner::F16 => quantize::f16,
-                    Partner::BF16 => quantize::bf16,
-                    _ => quantize::f32,
-                };
-                columns(&|c| {
-                    // SAFETY: every part is one column, and columns do not overlap.
-                    round(isa, input(c), unsafe { out.range(c * padded..(c + 1) * padded) });
-                });
-            }
+    /// All columns in the float form that weights of `ty` need, `[column][k]`.
+    pub(crate) fn float(&self, ty: QuantType) -> &[f32] {
+        match Partner::of(ty) {
+            Partner::F16 => &self.rounded[0],
+            Partner::BF16 => &self.rounded[1],
+            _ => &self.x,
         }
     }
 }
 
-/// Blocks of 32 in `k` inputs, rounded up to whole vectors of scales.
-pub(crate) fn padded_blocks(k: usize) -> usize {
-    (k / 32).next_multiple_of(8)
+/// Everything that the columns are written to; each is one part of the job.
+struct Columns<'a> {
+    isa: Isa,
+    input: Input<'a>,
+    n: usize,
+    k: usize,
+    x: Shards<'a, f32>,
+    q8: quantize::Q8<'a>,
+    q8k: quantize::Q8K<'a>,
+    f16: Shards<'a, f32>,
+    bf16: Shards<'a, f32>,
+    ready: [bool; 5],
+}
+
+impl Columns<'_> {
+    fn fill(&self, c: usize) {
+        let (isa, at) = (self.isa, c * self.k..(c + 1) * self.k);
+        // SAFETY: every column is filled by one part, and columns do not overlap.
+        let x = unsafe { self.x.range(at.clone()) };
+        match self.input {
+            Input::Plain(input) => x.copy_from_slice(&input[at.clone()]),
+            Input::RmsNorm { x: input, weight, eps } => norm::normalize(isa, &input[at.clone()], weight, eps, x),
+        }
+        let tile = c / TILE;
+        let width = TILE.min(self.n - tile * TILE);
+        let place = |blocks: usize| Place { tile: tile * TILE * blocks, column: c % TILE, width };
+        if self.ready[Partner::Q8 as usize] {
+            quantize::q8(isa, x, place(self.k / 32), &self.q8);
+        }
+        if self.ready[Partner::Q8K as usize] {
+            quantize::q8k(isa, x, place(self.k / 256), &self.q8k);
+        }
+        for (partner, out, round) in [
+            (Partner::F16, &self.f16, quantize::f16 as fn(Isa, &[f32], &mut [f32])),
+            (Partner::BF16, &self.bf16, quantize::bf16),
+        ] {
+            if self.ready[partner as usize] {
+                // SAFETY: as above.
+                round(isa, x, unsafe { out.range(at.clone()) });
+            }
+        }
+    }
 }
 
 fn sized<T: Default + Clone>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {

@@ -48,13 +48,6 @@ impl<'a> MatrixView<'a> {
         let start = row.saturating_mul(self.row_bytes);
         self.data.get(start..start.saturating_add(self.row_bytes)).unwrap_or_default()
     }
-
-    /// The bytes of those of `rows` that exist.
-    pub(crate) fn rows_from(&self, rows: std::ops::Range<usize>) -> &'a [u8] {
-        let end = rows.end.min(self.rows);
-        let start = rows.start.min(end);
-        self.data.get(start * self.row_bytes..end * self.row_bytes).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod attention;
 mod matmul;
 mod matrix;
 mod norm;
+mod packed;
 mod pointwise;
 mod quantize;
 mod rope;
@@ -13,14 +14,15 @@ mod softmax;
 #[cfg(test)]
 mod testing;
 
-pub use activations::Activations;
+pub use activations::{Activations, Input};
 pub use attention::{
     Attention, AttentionPlan, AttentionShape, KvLayout, KvPage, KvSlot, KvType, PAGE_TOKENS, Query, Stretch, attention,
     attention_scratch_bytes, store_keys_values,
 };
-pub use matmul::matmul;
+pub use matmul::{Gate, Product, matmul, matmul_gated};
 pub use matrix::MatrixView;
 pub use norm::{rms_norm, rms_norm_inplace};
+pub use packed::PackedMatrix;
 pub use pointwise::{add, add_bias, all_finite, gelu_mul, scale, silu_mul, soft_cap};
 pub use rope::{RopeStyle, rope};
 pub use rows::get_row;

@@ -34,7 +34,8 @@ fn parts(team: &Team, rows: usize, len: usize, work: impl Fn(std::ops::Range<usi
 }
 
 dispatch! {
-    fn normalize(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = normalize_with
+    /// [`rms_norm`] on this thread.
+    pub(super) fn normalize(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = normalize_with
 }
 dispatch! {
     fn normalize_inplace(x: &mut [f32], weight: &[f32], eps: f32) = normalize_inplace_with

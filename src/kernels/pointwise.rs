@@ -8,12 +8,12 @@ const CHUNK: usize = 4096;
 
 /// `gate[i] = silu(gate[i]) * up[i]` with `silu(x) = x / (1 + e^-x)`.
 pub fn silu_mul(team: &Team, isa: Isa, gate: &mut [f32], up: &[f32]) {
-    team.for_each_chunk_mut(gate, CHUNK, |i, gate| silu_mul_chunk(isa, gate, chunk(up, i)));
+    team.for_each_chunk_mut(gate, CHUNK, |i, gate| silu_mul_here(isa, gate, chunk(up, i)));
 }
 
 /// `gate[i] = gelu(gate[i]) * up[i]`, GELU in its tanh form.
 pub fn gelu_mul(team: &Team, isa: Isa, gate: &mut [f32], up: &[f32]) {
-    team.for_each_chunk_mut(gate, CHUNK, |i, gate| gelu_mul_chunk(isa, gate, chunk(up, i)));
+    team.for_each_chunk_mut(gate, CHUNK, |i, gate| gelu_mul_here(isa, gate, chunk(up, i)));
 }
 
 /// `x[i] = cap * tanh(x[i] / cap)`.
@@ -26,10 +26,10 @@ fn chunk(x: &[f32], i: usize) -> &[f32] {
 }
 
 dispatch! {
-    fn silu_mul_chunk(gate: &mut [f32], up: &[f32]) = silu_mul_with
+    pub(super) fn silu_mul_here(gate: &mut [f32], up: &[f32]) = silu_mul_with
 }
 dispatch! {
-    fn gelu_mul_chunk(gate: &mut [f32], up: &[f32]) = gelu_mul_with
+    pub(super) fn gelu_mul_here(gate: &mut [f32], up: &[f32]) = gelu_mul_with
 }
 dispatch! {
     fn soft_cap_chunk(x: &mut [f32], cap: f32) = soft_cap_with

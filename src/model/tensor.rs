@@ -1,13 +1,15 @@
-//! One matrix of weights, still in its file's bytes.
+//! One matrix of weights: in its file's bytes until it is first multiplied, packed from then on.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::kernels::MatrixView;
+use crate::exec::Team;
+use crate::kernels::{self, MatrixView, PackedMatrix};
 use crate::quant::QuantType;
 use crate::storage::Bytes;
 
-/// A matrix of `rows` × `cols` weights in blocks along `cols`; `rows` outputs, `cols` inputs.
+/// A matrix of `rows` × `cols` weights in blocks along `cols`; `rows` outputs, `cols` inputs. A clone shares everything.
 #[derive(Clone)]
 pub struct Tensor {
     bytes: Bytes,
@@ -15,12 +17,20 @@ pub struct Tensor {
     ty: QuantType,
     rows: usize,
     cols: usize,
+    packed: Arc<Packed>,
+}
+
+#[derive(Default)]
+struct Packed {
+    matrix: OnceLock<PackedMatrix>,
+    /// Held while packing, so that engines that share the model pack once.
+    packing: Mutex<()>,
 }
 
 impl Tensor {
     /// The matrix at `range` of `bytes`; an error when the range does not hold exactly that many blocks.
     pub fn new(bytes: Bytes, range: Range<usize>, ty: QuantType, rows: usize, cols: usize) -> Result<Self> {
-        let tensor = Self { bytes, range, ty, rows, cols };
+        let tensor = Self { bytes, range, ty, rows, cols, packed: Arc::default() };
         tensor.view()?;
         Ok(tensor)
     }
@@ -40,11 +50,40 @@ impl Tensor {
         self.cols
     }
 
-    /// The weights as the kernels take them.
+    /// The weights as they lie in the file.
     pub fn view(&self) -> Result<MatrixView<'_>> {
         let data = self.bytes.as_slice().get(self.range.clone());
         let data = data.ok_or_else(|| Error::format("a tensor's data lie outside its file"))?;
         MatrixView::new(self.ty, self.rows, self.cols, data)
+    }
+
+    /// The weights as the matrix products take them: packed by the team on the first call, which lets the pages of the
+    /// file go, so that only one form stays in memory.
+    pub fn packed(&self, team: &Team) -> Result<&PackedMatrix> {
+        if let Some(matrix) = self.packed.matrix.get() {
+            return Ok(matrix);
+        }
+        let _packing = self.packed.packing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(matrix) = self.packed.matrix.get() {
+            return Ok(matrix);
+        }
+        self.bytes.advise_will_need(self.range.clone());
+        let matrix = PackedMatrix::new(team, &self.view()?)?;
+        self.bytes.advise_dont_need(self.range.clone());
+        Ok(self.packed.matrix.get_or_init(|| matrix))
+    }
+
+    /// Bytes of the packed form; 0 before it was made.
+    pub fn packed_bytes(&self) -> u64 {
+        self.packed.matrix.get().map_or(0, |matrix| matrix.bytes() as u64)
+    }
+
+    /// Row `row` as numbers to `out`, which holds `cols` values.
+    pub fn get_row(&self, row: usize, out: &mut [f32]) -> Result<()> {
+        match self.packed.matrix.get() {
+            Some(matrix) => matrix.get_row(row, out),
+            None => kernels::get_row(&self.view()?, row, out),
+        }
     }
 
     /// Rows `first..first + rows` as a matrix of their own: fused projections are split so.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
+use super::arena::Arena;
 use super::mapped::{Mapped, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -49,6 +50,7 @@ enum Holder {
     Lines { lines: Vec<Line>, len: usize },
     Vec(Vec<u8>),
     Mapped(Mapped),
+    Arena(Arena),
     Static(&'static [u8]),
 }
 
@@ -65,6 +67,13 @@ impl Bytes {
     /// Bytes that the caller owns, taken over without a copy.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
         Self::new(Holder::Vec(bytes))
+    }
+
+    /// `len` bytes that `fill` writes, zeros at first; they start at a page of memory of their own.
+    pub fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self> {
+        let mut arena = Arena::new(len)?;
+        fill(arena.as_mut_slice());
+        Ok(Self::new(Holder::Arena(arena)))
     }
 
     /// Bytes that are part of the program, such as an embedded model.
@@ -91,6 +100,7 @@ impl Bytes {
             Holder::Lines { lines, len } => bytemuck::cast_slice(lines).get(..*len).unwrap_or_default(),
             Holder::Vec(bytes) => bytes,
             Holder::Mapped(mapped) => mapped.as_slice(),
+            Holder::Arena(arena) => arena.as_slice(),
             Holder::Static(bytes) => bytes,
         }
     }
@@ -168,7 +178,7 @@ impl Bytes {
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = match &*self.holder {
-            Holder::Lines { .. } | Holder::Vec(_) => "owned",
+            Holder::Lines { .. } | Holder::Vec(_) | Holder::Arena(_) => "owned",
             Holder::Mapped(_) => "mapped",
             Holder::Static(_) => "static",
         };

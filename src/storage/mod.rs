@@ -1,5 +1,6 @@
 //! Bytes of a file, mapped or read, and the atomic save. The only user of `memmap2`.
 
+mod arena;
 mod atomic;
 mod bytes;
 mod mapped;

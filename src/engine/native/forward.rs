@@ -6,7 +6,7 @@ use crate::engine::native::plan::{Lane, Step};
 use crate::engine::native::scratch::{CHUNK_TOKENS, RopeTable, Scratch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
-use crate::kernels;
+use crate::kernels::{self, Gate, Input, Product};
 use crate::model::{Activation, Config, Layer, Linear, Model};
 use crate::observe::Interrupt;
 use crate::simd::Isa;
@@ -68,9 +68,9 @@ impl Pass<'_> {
     /// Token embeddings into the residual stream.
     fn embed(&mut self, steps: &[Step]) -> Result<()> {
         let config = self.model.config();
-        let table = self.model.weights().token_embd.view()?;
+        let table = &self.model.weights().token_embd;
         for (step, x) in steps.iter().zip(self.scratch.x.chunks_exact_mut(config.n_embd)) {
-            kernels::get_row(&table, step.token as usize, x)?;
+            table.get_row(step.token as usize, x)?;
         }
         if config.embedding_scale != 1.0 {
             kernels::scale(self.isa, &mut self.scratch.x, config.embedding_scale);
@@ -82,11 +82,16 @@ impl Pass<'_> {
     fn keys_values(&mut self, i: usize, layer: &Layer) -> Result<()> {
         let config = self.model.config();
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
-        kernels::rms_norm(team, isa, &s.x, &layer.attn_norm, config.norm_eps, &mut s.h);
-        s.acts.set(&s.h, config.n_embd)?;
-        for (linear, out) in [(&layer.attn_q, &mut s.q), (&layer.attn_k, &mut s.k), (&layer.attn_v, &mut s.v)] {
-            linear_into(team, isa, linear, &mut s.acts, out)?;
-        }
+        let (q, k, v) = (&layer.attn_q, &layer.attn_k, &layer.attn_v);
+        let formats = [q.weight.ty(), k.weight.ty(), v.weight.ty()];
+        let input = Input::RmsNorm { x: &s.x, weight: &layer.attn_norm, eps: config.norm_eps };
+        s.acts.set(team, isa, input, config.n_embd, &formats)?;
+        let products = vec![
+            product(team, q, &mut s.q, false)?,
+            product(team, k, &mut s.k, false)?,
+            product(team, v, &mut s.v, false)?,
+        ];
+        kernels::matmul(team, isa, &s.acts, products)?;
         if let Some(weight) = &layer.attn_q_norm {
             kernels::rms_norm_inplace(team, isa, &mut s.q, weight, config.norm_eps);
         }
@@ -107,37 +112,39 @@ impl Pass<'_> {
     fn attend(&mut self, i: usize, layer: &Layer) -> Result<()> {
         self.weigh_values(i);
         let (config, s) = (self.model.config(), &mut *self.scratch);
-        s.acts.set(&s.attn, config.n_embd_q())?;
-        linear_into(self.team, self.isa, &layer.attn_output, &mut s.acts, &mut s.h)?;
-        self.add_to_residual(layer.post_attention_norm.as_deref());
-        Ok(())
+        let formats = [layer.attn_output.weight.ty()];
+        s.acts.set(self.team, self.isa, Input::Plain(&s.attn), config.n_embd_q(), &formats)?;
+        self.add_to_residual(&layer.attn_output, layer.post_attention_norm.as_deref())
     }
 
     /// The gated feed-forward layer, added to the residual stream.
     fn feed_forward(&mut self, layer: &Layer) -> Result<()> {
         let config = self.model.config();
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
-        kernels::rms_norm(team, isa, &s.x, &layer.ffn_norm, config.norm_eps, &mut s.h);
-        s.acts.set(&s.h, config.n_embd)?;
-        linear_into(team, isa, &layer.ffn_gate, &mut s.acts, &mut s.gate)?;
-        linear_into(team, isa, &layer.ffn_up, &mut s.acts, &mut s.up)?;
-        match config.activation {
-            Activation::Silu => kernels::silu_mul(team, isa, &mut s.gate, &s.up),
-            Activation::Gelu => kernels::gelu_mul(team, isa, &mut s.gate, &s.up),
-        }
-        s.acts.set(&s.gate, config.n_ff)?;
-        linear_into(team, isa, &layer.ffn_down, &mut s.acts, &mut s.h)?;
-        self.add_to_residual(layer.post_ffw_norm.as_deref());
-        Ok(())
+        let (gate, up) = (&layer.ffn_gate, &layer.ffn_up);
+        let input = Input::RmsNorm { x: &s.x, weight: &layer.ffn_norm, eps: config.norm_eps };
+        s.acts.set(team, isa, input, config.n_embd, &[gate.weight.ty(), up.weight.ty()])?;
+        let g = match config.activation {
+            Activation::Silu => Gate::Silu,
+            Activation::Gelu => Gate::Gelu,
+        };
+        let gate = (gate.weight.packed(team)?, gate.bias.as_deref());
+        kernels::matmul_gated(team, isa, &s.acts, g, gate, product(team, up, &mut s.ffn, false)?)?;
+        s.acts.set(team, isa, Input::Plain(&s.ffn), config.n_ff, &[layer.ffn_down.weight.ty()])?;
+        self.add_to_residual(&layer.ffn_down, layer.post_ffw_norm.as_deref())
     }
 
-    /// Adds `h`, normed first where the architecture says so, to the residual stream.
-    fn add_to_residual(&mut self, norm: Option<&[f32]>) {
-        let s = &mut *self.scratch;
-        if let Some(weight) = norm {
-            kernels::rms_norm_inplace(self.team, self.isa, &mut s.h, weight, self.model.config().norm_eps);
-        }
-        kernels::add(self.isa, &mut s.x, &s.h);
+    /// Adds the product of `linear` with the activations, normed first where the architecture says so, to the residual
+    /// stream.
+    fn add_to_residual(&mut self, linear: &Linear, norm: Option<&[f32]>) -> Result<()> {
+        let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
+        let Some(weight) = norm else {
+            return kernels::matmul(team, isa, &s.acts, vec![product(team, linear, &mut s.x, true)?]);
+        };
+        kernels::matmul(team, isa, &s.acts, vec![product(team, linear, &mut s.h, false)?])?;
+        kernels::rms_norm_inplace(team, isa, &mut s.h, weight, self.model.config().norm_eps);
+        kernels::add(isa, &mut s.x, &s.h);
+        Ok(())
     }
 
     /// Drops the activations of all but the wanted steps.
@@ -161,29 +168,31 @@ impl Pass<'_> {
     fn output(&mut self, steps: &[Step], rows: &mut Rows) -> Result<()> {
         let (config, weights) = (self.model.config(), self.model.weights());
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
-        kernels::rms_norm(team, isa, &s.x, &weights.output_norm, config.norm_eps, &mut s.h);
-        let mut for_logits = Vec::new();
-        for (step, h) in steps.iter().zip(s.h.chunks_exact(config.n_embd)) {
+        let formats = [weights.output.ty()];
+        let (weight, eps) = (&weights.output_norm, config.norm_eps);
+        s.acts.set(team, isa, Input::RmsNorm { x: &s.x, weight, eps }, config.n_embd, &formats)?;
+        for (step, h) in steps.iter().zip(s.acts.input().chunks_exact(config.n_embd)) {
             if step.want.hidden() {
                 rows.hidden.extend_from_slice(h);
             }
-            if step.want.logits() {
-                for_logits.extend_from_slice(h);
-            }
         }
-        if for_logits.is_empty() {
+        let for_logits = steps.iter().filter(|step| step.want.logits()).count();
+        if for_logits == 0 {
             return Ok(());
         }
-        let first = rows.logits.len();
-        rows.logits.resize(first + for_logits.len() / config.n_embd * config.n_vocab, 0.0);
-        let logits = &mut rows.logits[first..];
-        s.acts.set(&for_logits, config.n_embd)?;
-        let view = weights.output.view()?;
-        s.acts.prepare(team, isa, view.ty());
-        kernels::matmul(team, isa, &view, &s.acts, logits)?;
-        if let Some(bias) = &weights.output_bias {
-            kernels::add_bias(isa, logits, bias);
+        if for_logits < steps.len() {
+            for (to, (from, _)) in steps.iter().enumerate().filter(|(_, step)| step.want.logits()).enumerate() {
+                s.x.copy_within(from * config.n_embd..(from + 1) * config.n_embd, to * config.n_embd);
+            }
+            let x = &s.x[..for_logits * config.n_embd];
+            s.acts.set(team, isa, Input::RmsNorm { x, weight, eps }, config.n_embd, &formats)?;
         }
+        let first = rows.logits.len();
+        rows.logits.resize(first + for_logits * config.n_vocab, 0.0);
+        let logits = &mut rows.logits[first..];
+        let w = weights.output.packed(team)?;
+        let bias = weights.output_bias.as_deref();
+        kernels::matmul(team, isa, &s.acts, vec![Product { w, bias, out: logits, add: false }])?;
         if let Some(cap) = config.logit_softcap {
             kernels::soft_cap(team, isa, logits, cap);
         }
@@ -202,15 +211,9 @@ impl Pass<'_> {
     }
 }
 
-/// `out = acts · weightᵀ + bias`, each `[token][width]`.
-fn linear_into(team: &Team, isa: Isa, linear: &Linear, acts: &mut kernels::Activations, out: &mut [f32]) -> Result<()> {
-    let view = linear.weight.view()?;
-    acts.prepare(team, isa, view.ty());
-    kernels::matmul(team, isa, &view, acts, out)?;
-    if let Some(bias) = &linear.bias {
-        kernels::add_bias(isa, out, bias);
-    }
-    Ok(())
+/// `out = acts · weightᵀ + bias`, or added to `out`; each `[token][width]`.
+fn product<'a>(team: &Team, linear: &'a Linear, out: &'a mut [f32], add: bool) -> Result<Product<'a>> {
+    Ok(Product { w: linear.weight.packed(team)?, bias: linear.bias.as_deref(), out, add })
 }
 
 /// Rotates every head of every token in place.

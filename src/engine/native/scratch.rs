@@ -11,15 +11,15 @@ pub(super) const CHUNK_TOKENS: usize = 512;
 pub(super) struct Scratch {
     /// Residual stream, `n_embd` wide.
     pub x: Vec<f32>,
-    /// Result of a norm, and what a block adds to the residual stream, `n_embd` wide.
+    /// What a block adds to the residual stream after a norm of its own, `n_embd` wide.
     pub h: Vec<f32>,
     pub q: Vec<f32>,
     pub k: Vec<f32>,
     pub v: Vec<f32>,
     /// Attention's result, as wide as `q`.
     pub attn: Vec<f32>,
-    pub gate: Vec<f32>,
-    pub up: Vec<f32>,
+    /// Gated values of the feed-forward layer, `n_ff` wide.
+    pub ffn: Vec<f32>,
     /// A matmul's input in the weights' partner formats.
     pub acts: Activations,
     pub attend: AttendState,
@@ -46,8 +46,7 @@ impl Scratch {
             k: Vec::new(),
             v: Vec::new(),
             attn: Vec::new(),
-            gate: Vec::new(),
-            up: Vec::new(),
+            ffn: Vec::new(),
             acts: Activations::default(),
             attend: AttendState::default(),
             rope: RopeTable::new(&config.rope, n_ctx),
@@ -64,8 +63,7 @@ impl Scratch {
             (&mut self.k, config.n_embd_kv()),
             (&mut self.v, config.n_embd_kv()),
             (&mut self.attn, config.n_embd_q()),
-            (&mut self.gate, config.n_ff),
-            (&mut self.up, config.n_ff),
+            (&mut self.ffn, config.n_ff),
         ] {
             buffer.resize(n * width, 0.0);
         }
@@ -79,7 +77,7 @@ impl Scratch {
     }
 
     pub fn bytes(&self) -> u64 {
-        let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.gate, &self.up];
+        let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.ffn];
         let elements: usize = buffers.iter().map(|b| b.capacity()).sum();
         (elements * size_of::<f32>() + self.acts.bytes() + self.attend.bytes()) as u64
     }
@@ -99,11 +97,12 @@ impl RopeTable {
     }
 }
 
-/// Bytes of the buffers of the largest chunk: f32 by role, and the quantized input (about one byte an element, in at
-/// most two formats) of the widest matmul; and what attention over `n_ctx` tokens takes on so many threads.
+/// Bytes of the buffers of the largest chunk: f32 by role, and the input of the widest matmul as f32 and quantized (about
+/// one byte and a half an element, in at most two formats); and what attention over `n_ctx` tokens takes on so many
+/// threads.
 pub(super) fn bytes(config: &Config, threads: usize, n_ctx: usize) -> u64 {
-    let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + 2 * config.n_ff;
+    let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + config.n_ff;
     let widest = config.n_ff.max(config.n_embd_q()).max(config.n_embd);
-    (CHUNK_TOKENS * (widths * size_of::<f32>() + widest * 5 / 2)) as u64
+    (CHUNK_TOKENS * (widths * size_of::<f32>() + widest * 7)) as u64
         + attention_scratch_bytes(&attend::shape(config), threads, n_ctx)
 }

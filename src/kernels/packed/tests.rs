@@ -1,0 +1,40 @@
+use super::*;
+use crate::kernels::get_row;
+use crate::kernels::testing::{Noise, bits};
+
+#[test]
+fn rows_come_back_as_they_were() {
+    let team = Team::new(2).unwrap();
+    for ty in QuantType::ALL {
+        let k = ty.block_len().max(32) * 3 + if ty.block_len() == 1 { 5 } else { 0 };
+        for rows in [1, 15, 16, 33] {
+            let mut noise = Noise::new(rows as u64);
+            let mut data: Vec<u8> = (0..rows * ty.row_bytes(k).unwrap()).map(|_| (noise.next() >> 56) as u8).collect();
+            if ty.block_len() == 1 {
+                // Numbers that equal themselves.
+                data.iter_mut().for_each(|byte| *byte &= 0x3f);
+            }
+            let w = MatrixView::new(ty, rows, k, &data).unwrap();
+            let packed = PackedMatrix::new(&team, &w).unwrap();
+            let (mut want, mut got) = (vec![0.0; k], vec![0.0; k]);
+            for row in 0..rows {
+                get_row(&w, row, &mut want).unwrap();
+                packed.get_row(row, &mut got).unwrap();
+                let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                assert!(want.iter().zip(&got).all(same), "{ty:?} row {row}: {:?} {:?}", bits(&want), bits(&got));
+            }
+            assert!(packed.get_row(rows, &mut got).is_err() && packed.get_row(0, &mut got[1..]).is_err());
+        }
+    }
+}
+
+#[test]
+fn packing_takes_about_as_much_memory_as_the_file() {
+    for ty in QuantType::ALL {
+        let k = 2048;
+        let layout = GroupLayout::new(ty, k).unwrap();
+        let file = GROUP_ROWS * ty.row_bytes(k).unwrap();
+        assert!(layout.group <= file + file / 20, "{ty:?}: {} for {file}", layout.group);
+    }
+    assert!(GroupLayout::new(Q8_0, usize::MAX / 32 * 32).is_none());
+}
