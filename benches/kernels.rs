@@ -6,13 +6,22 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use ruminate::Limits;
+use ruminate::engine::native::{NativeEngine, NativeOptions};
+use ruminate::engine::{Batch, Engine, Rows, Want};
 use ruminate::exec::Team;
+use ruminate::gguf::Gguf;
 use ruminate::kernels::{
     Activations, Attention, AttentionPlan, AttentionShape, Input, KvLayout, KvPage, KvSlot, KvType, MatrixView,
     PAGE_TOKENS, PackedMatrix, Product, Query, Stretch, attention, matmul, store_keys_values,
 };
+use ruminate::model::Model;
+use ruminate::observe::Interrupt;
 use ruminate::quant::QuantType;
 use ruminate::simd::Isa;
+use ruminate::storage::LoadMode;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The feed-forward matrix of a model 896 wide; formats in blocks of 256 get the nearest width.
 const ROWS: usize = 4864;
@@ -121,6 +130,26 @@ fn attention_plan(bencher: Bencher<'_, '_>, sizes: (usize, usize, usize)) {
     let team = team();
     let tree = Tree::new(&team, KvType::F16, sizes);
     bencher.bench_local(|| tree.plan(&team));
+}
+
+/// 256 branches forked from a prefix of 1,024 tokens, and given back.
+#[divan::bench]
+fn fork_256_branches(bencher: Bencher<'_, '_>) {
+    let limits = Limits::default();
+    let gguf = Gguf::open(Path::new("models/abacus-q8_0.gguf"), LoadMode::Mmap, &limits).expect("the built-in model");
+    let model = Model::load(&gguf, &limits).expect("a model");
+    let mut options = NativeOptions::default();
+    options.n_ctx = Some(1024.min(model.config().n_ctx_train));
+    let mut engine = NativeEngine::new(Arc::new(model), &options).expect("an engine");
+    let root = engine.root().expect("a branch");
+    let interrupt = Interrupt::default();
+    let mut batch = Batch::new(&interrupt);
+    batch.extend(&root, &vec![1; engine.info().n_ctx], Want::None);
+    engine.forward(&batch, &mut Rows::new()).expect("a pass");
+    bencher.bench_local(|| {
+        let forks: Vec<_> = (0..256).map(|_| engine.fork(&root).expect("a fork")).collect();
+        forks.into_iter().for_each(|branch| engine.release(branch));
+    });
 }
 
 /// What a job costs beyond its work.

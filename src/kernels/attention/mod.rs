@@ -349,6 +349,7 @@ impl Task<'_> {
 /// `len` elements on a cache line's edge.
 fn aligned(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if scratch.len() < len + WIDE {
+        scratch.reserve_exact(len + WIDE - scratch.len());
         scratch.resize(len + WIDE, 0.0);
     }
     let skip = scratch.as_ptr().align_offset(WIDE * size_of::<f32>()).min(WIDE);

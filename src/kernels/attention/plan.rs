@@ -243,10 +243,12 @@ pub(super) fn line_elements(shape: &AttentionShape, stride: usize) -> usize {
 
 /// The most scratch, in bytes, that attention over up to `n_ctx` positions takes on `threads` threads.
 pub fn attention_scratch_bytes(shape: &AttentionShape, threads: usize, n_ctx: usize) -> u64 {
-    let row = shape.n_group.saturating_mul(line_elements(shape, stride(0, n_ctx)) + WIDE);
+    let (stride, padded) = (stride(0, n_ctx), shape.head_dim.next_multiple_of(WIDE));
+    let row = shape.n_group.saturating_mul(line_elements(shape, stride) + WIDE);
     // A cluster that all threads work on has fewer rows than threads, for every head.
-    let inside = row.saturating_mul(shape.n_head_kv).saturating_mul(threads.saturating_sub(1));
-    let tasks = threads.saturating_mul(row.max(CLUSTER_ELEMENTS + CLUSTER_ELEMENTS / 16));
+    let line = shape.n_head_kv.saturating_mul(stride + padded + 1).saturating_add(threads.saturating_mul(padded));
+    let inside = shape.n_group.saturating_mul(threads.saturating_sub(1)).saturating_mul(line).saturating_add(WIDE);
+    let tasks = threads.saturating_mul(row.max(CLUSTER_ELEMENTS + CLUSTER_ELEMENTS / 16)).saturating_add(WIDE);
     (inside.max(tasks) as u64).saturating_mul(size_of::<f32>() as u64)
 }
 

@@ -99,7 +99,11 @@ impl Tree {
         let of = Attention { shape: self.shape, layout: paged.layout, layer: 1, pages: &paged.pages, plan: &plan };
         let mut out = vec![f32::NAN; q.len()];
         // Whatever an earlier call left in the scratch must not matter.
-        attention(&team, isa, &of, &q, &mut vec![f32::NAN; 1 << 16], &mut out);
+        let mut scratch = vec![f32::NAN; 1 << 12];
+        attention(&team, isa, &of, &q, &mut scratch, &mut out);
+        let longest = self.paths.iter().map(Vec::len).max().unwrap();
+        let bound = attention_scratch_bytes(&self.shape, threads, longest);
+        assert!((scratch.capacity() * size_of::<f32>()) as u64 <= bound, "scratch beyond its estimate");
         out
     }
 
