@@ -74,6 +74,21 @@ impl Isa {
     }
 }
 
+/// Asks for the cache line at `p`, which need not be a valid address.
+#[inline(always)]
+pub fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and cannot fault; sse is part of x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch reads nothing and cannot fault.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{p}]", p = in(reg) p, options(nostack, preserves_flags, readonly));
+    }
+}
+
 /// Defines `pub fn name(isa: Isa, args…)` that runs the generic `body(simd, args…)` with the instructions of `isa`.
 ///
 /// `body` must be `#[inline(always)]`, so that it is compiled inside the function that enables the instructions.

@@ -1,7 +1,7 @@
 //! Weights in blocks of 256: integer scales, and perhaps minimums, per 32 or 16 weights under factors in half precision.
 
-use super::Weights;
 use super::dot::{Dot, Range};
+use super::{Weights, prefetch_after};
 use crate::kernels::activations::{TILE, TileQ8K};
 use crate::kernels::packed::GroupLayout;
 use crate::quant::iq4_nl::CODEBOOK;
@@ -253,6 +253,9 @@ impl<D: Dot> Blocks<'_, D> {
         let (d, l) = (self.d, self.layout);
         // SAFETY: the caller has the instructions and a block `b`, whose slices are `D::ROWS` rows each.
         unsafe {
+            if s == 0 {
+                prefetch_after(self.group.add(l.quants + b * l.block + g * (l.block / 8)), l.block / 8);
+            }
             if W::HALF_SCALES {
                 *pairs = W::scales(d, self.head(b, s), g);
             } else if g % 2 == 0 {

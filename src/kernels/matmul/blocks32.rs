@@ -1,7 +1,7 @@
 //! Weights in blocks of 32 with one scale, and perhaps a minimum, in half precision.
 
-use super::Weights;
 use super::dot::{Dot, Range};
+use super::{Weights, prefetch_after};
 use crate::kernels::activations::TileQ8;
 use crate::kernels::packed::GroupLayout;
 use crate::quant::iq4_nl::CODEBOOK;
@@ -144,6 +144,9 @@ impl<D: Dot> Blocks<'_, D> {
         let (d, l) = (self.d, self.layout);
         // SAFETY: the caller has the instructions and a block `b`, whose slices are `D::ROWS` rows each.
         unsafe {
+            if s == 0 {
+                prefetch_after(self.group.add(l.quants + b * l.block), l.block);
+            }
             let factors = self.group.add(b * l.head + s * 2 * D::ROWS);
             let factor = d.load_halves(factors);
             let min = if W::MIN { d.load_halves(factors.add(l.mins)) } else { factor };

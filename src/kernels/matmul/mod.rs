@@ -15,7 +15,7 @@ use super::packed::{GROUP_ROWS, GroupLayout, PackedMatrix};
 use super::{Activations, pointwise};
 use crate::error::{Error, Result};
 use crate::exec::{Shards, Team};
-use crate::simd::Isa;
+use crate::simd::{Isa, prefetch};
 use std::ops::Range;
 
 /// Products below which handing a part to another thread costs more than it saves.
@@ -24,6 +24,9 @@ const PART_PRODUCTS: usize = 1 << 16;
 const PARTS_PER_THREAD: usize = 8;
 /// Bytes of weights that stay in the second-level cache while tiles of columns sweep over them.
 const STRIP_BYTES: usize = 1 << 17;
+
+/// How far ahead of its use a block of weights is asked for: single columns outrun the hardware's own prefetch.
+const PREFETCH_BYTES: usize = 4096;
 
 /// One matrix of a [`matmul`], and what becomes of its products.
 pub struct Product<'a> {
@@ -197,6 +200,14 @@ impl<'a> Job<'a> {
                 out.copy_from_slice(&acc[..used]);
             }
         }
+    }
+}
+
+/// Asks for the `len` bytes that come [`PREFETCH_BYTES`] after `p`.
+#[inline(always)]
+fn prefetch_after(p: *const u8, len: usize) {
+    for line in 0..len / 64 {
+        prefetch(p.wrapping_add(PREFETCH_BYTES + 64 * line));
     }
 }
 
