@@ -106,7 +106,7 @@ unsafe fn nibble<D: Dot>(d: D, p: *const u8, g: usize, j: usize) -> D::Bytes {
     // SAFETY: the caller has the instructions and the vectors.
     unsafe {
         let both = d.load(p.add(64 * (g / 2 * 8 + j)));
-        d.and(if g % 2 == 0 { both } else { d.shr(both, 4) }, 15)
+        d.and(if g.is_multiple_of(2) { both } else { d.shr(both, 4) }, 15)
     }
 }
 
@@ -126,7 +126,7 @@ unsafe fn field2<D: Dot>(d: D, p: *const u8, g: usize, j: usize) -> D::Bytes {
     // SAFETY: the caller has the instructions and the vectors.
     unsafe {
         let four = d.load(p.add(64 * (g / 4 * 8 + j)));
-        d.and(if g % 4 == 0 { four } else { d.shr(four, 2 * (g % 4) as u32) }, 3)
+        d.and(if g.is_multiple_of(4) { four } else { d.shr(four, 2 * (g % 4) as u32) }, 3)
     }
 }
 
@@ -173,18 +173,18 @@ unsafe fn products<D: Dot, W: Block>(d: D, group: *const u8, layout: &GroupLayou
         if n == 1 {
             let mut sums = [d.floats(0.0); 4];
             for b in 0..x.blocks {
-                for s in 0..slices {
+                for (s, sum) in sums.iter_mut().enumerate().take(slices) {
                     let mut total = d.ints(0);
                     let mut scales = total;
                     for g in 0..8 {
                         let w = block.weights::<W>(b, g, s, &mut scales);
                         total = block.add::<W>(total, w, b, g, 0);
                     }
-                    sums[s] = block.finish::<W>(sums[s], total, b, s, 0);
+                    *sum = block.finish::<W>(*sum, total, b, s, 0);
                 }
             }
-            for s in 0..slices {
-                d.store_floats(acc.add(s * D::ROWS), sums[s]);
+            for (s, sum) in sums.into_iter().enumerate().take(slices) {
+                d.store_floats(acc.add(s * D::ROWS), sum);
             }
             return;
         }
@@ -258,7 +258,7 @@ impl<D: Dot> Blocks<'_, D> {
             }
             if W::HALF_SCALES {
                 *pairs = W::scales(d, self.head(b, s), g);
-            } else if g % 2 == 0 {
+            } else if g.is_multiple_of(2) {
                 *pairs = W::scales(d, self.head(b, s), g / 2);
             }
             let (even, odd) = (d.even(*pairs), d.odd(*pairs));
@@ -283,7 +283,7 @@ impl<D: Dot> Blocks<'_, D> {
             let q = x.q.as_ptr().add(32 * ((8 * b + g) * x.width + c));
             if !W::HALF_SCALES {
                 let total = d.dot(total, w.w, q, W::RANGE, Some(w.scales[0]));
-                if self.excess::<W>() == 0 || g % 2 == 0 {
+                if self.excess::<W>() == 0 || g.is_multiple_of(2) {
                     return total;
                 }
                 return d.dot_pairs(total, w.excess, self.sums32(b, g / 2, c));

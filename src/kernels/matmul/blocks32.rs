@@ -100,13 +100,13 @@ unsafe fn products<D: Dot, W: Block>(d: D, group: *const u8, layout: &GroupLayou
             // All rows of a block before the next, so that the group streams through once; sums stay in registers.
             let mut sums = [d.floats(0.0); 4];
             for b in 0..x.blocks {
-                for s in 0..slices {
+                for (s, sum) in sums.iter_mut().enumerate().take(slices) {
                     let (w, factor, min) = block.weights::<W>(b, s);
-                    sums[s] = block.add::<W>(sums[s], w, factor, min, b);
+                    *sum = block.add::<W>(*sum, w, factor, min, b);
                 }
             }
-            for s in 0..slices {
-                d.store_floats(acc.add(s * D::ROWS), sums[s]);
+            for (s, sum) in sums.into_iter().enumerate().take(slices) {
+                d.store_floats(acc.add(s * D::ROWS), sum);
             }
             return;
         }

@@ -76,11 +76,11 @@ impl Dot for Avx2 {
             let scale = scale.unwrap_or(_mm256_set1_epi16(1));
             let mut total = acc;
             let mut sum = _mm256_setzero_si256();
-            for j in 0..N {
+            for (j, w) in w.into_iter().enumerate() {
                 let x = _mm256_set1_epi32(x.add(4 * j).cast::<i32>().read_unaligned());
                 let products = match range {
-                    Range::Signed => _mm256_maddubs_epi16(_mm256_abs_epi8(w[j]), _mm256_sign_epi8(x, w[j])),
-                    _ => _mm256_maddubs_epi16(w[j], x),
+                    Range::Signed => _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)),
+                    _ => _mm256_maddubs_epi16(w, x),
                 };
                 sum = if j % deep == 0 { products } else { _mm256_add_epi16(sum, products) };
                 if j % deep == deep - 1 || j == N - 1 {

@@ -67,9 +67,9 @@ impl Dot for Avx512 {
         // SAFETY: the caller has the instructions and gives 4 N bytes.
         unsafe {
             let mut sum = if scale.is_some() { _mm512_setzero_si512() } else { acc };
-            for j in 0..N {
+            for (j, w) in w.into_iter().enumerate() {
                 let x = _mm512_set1_epi32(x.add(4 * j).cast::<i32>().read_unaligned());
-                sum = _mm512_dpbusd_epi32(sum, w[j], x);
+                sum = _mm512_dpbusd_epi32(sum, w, x);
             }
             match scale {
                 Some(scale) => _mm512_add_epi32(acc, _mm512_mullo_epi32(sum, scale)),

@@ -67,9 +67,9 @@ impl Dot for AvxVnni {
         // SAFETY: the caller has the instructions and gives 4 N bytes.
         unsafe {
             let mut sum = if scale.is_some() { _mm256_setzero_si256() } else { acc };
-            for j in 0..N {
+            for (j, w) in w.into_iter().enumerate() {
                 let x = _mm256_set1_epi32(x.add(4 * j).cast::<i32>().read_unaligned());
-                sum = _mm256_dpbusd_avx_epi32(sum, w[j], x);
+                sum = _mm256_dpbusd_avx_epi32(sum, w, x);
             }
             match scale {
                 Some(scale) => _mm256_add_epi32(acc, _mm256_mullo_epi32(sum, scale)),
