@@ -22,6 +22,7 @@ use ruminate::simd::Isa;
 use ruminate::storage::LoadMode;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The feed-forward matrix of a model 896 wide; formats in blocks of 256 get the nearest width.
 const ROWS: usize = 4864;
@@ -152,7 +153,7 @@ fn fork_256_branches(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// What a job costs beyond its work.
+/// What a job costs beyond its work; the caller may do all of it.
 #[divan::bench]
 fn empty_job(bencher: Bencher<'_, '_>) {
     let team = team();
@@ -171,6 +172,25 @@ fn empty_jobs_200(bencher: Bencher<'_, '_>) {
         for _ in 0..200 {
             team.run(team.threads(), &|part| {
                 divan::black_box(part);
+            });
+        }
+    });
+}
+
+/// The same where all threads must have come before any may go: what handing over and back costs.
+#[divan::bench]
+fn meetings_200(bencher: Bencher<'_, '_>) {
+    let team = team();
+    // A team starts no more threads than that.
+    let threads = team.threads().min(std::thread::available_parallelism().map_or(1, usize::from));
+    bencher.counter(ItemsCount::new(200usize)).bench_local(|| {
+        for _ in 0..200 {
+            let here = AtomicUsize::new(0);
+            team.run(threads, &|_| {
+                here.fetch_add(1, Ordering::AcqRel);
+                while here.load(Ordering::Acquire) < threads {
+                    std::hint::spin_loop();
+                }
             });
         }
     });

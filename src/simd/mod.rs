@@ -8,6 +8,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 mod vector;
 
@@ -16,6 +18,8 @@ pub use avx2::{Avx2, AvxVnni};
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use math::{exp, gelu, sigmoid, tanh};
+#[cfg(target_arch = "aarch64")]
+pub use neon::{Dotprod, I8mm, Neon};
 pub use scalar::Scalar;
 pub use vector::{LANES, Simd, WIDE, load_or};
 
@@ -34,6 +38,15 @@ pub enum Isa {
     /// AVX-512 with the integer dot product.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    /// 64-bit Arm.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    /// 64-bit Arm with dot products of bytes.
+    #[cfg(target_arch = "aarch64")]
+    Dotprod(Dotprod),
+    /// 64-bit Arm with dot products and matrix products of bytes.
+    #[cfg(target_arch = "aarch64")]
+    I8mm(I8mm),
 }
 
 impl Isa {
@@ -52,6 +65,12 @@ impl Isa {
                 .into_iter()
                 .flatten(),
         );
+        #[cfg(target_arch = "aarch64")]
+        all.extend(
+            [Neon::new().map(Self::Neon), Dotprod::new().map(Self::Dotprod), I8mm::new().map(Self::I8mm)]
+                .into_iter()
+                .flatten(),
+        );
         all
     }
 
@@ -60,7 +79,7 @@ impl Isa {
         Self::available().into_iter().find(|isa| isa.name() == name)
     }
 
-    /// A short name: `scalar`, `avx2`, `avxvnni`, `avx512`.
+    /// A short name: `scalar`, `avx2`, `avxvnni`, `avx512`, `neon`, `dotprod`, `i8mm`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
@@ -70,6 +89,12 @@ impl Isa {
             Self::AvxVnni(_) => "avxvnni",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod(_) => "dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm(_) => "i8mm",
         }
     }
 }
@@ -119,6 +144,13 @@ macro_rules! dispatch {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: an `Avx512` token exists only where these extensions were detected.
                 $crate::simd::Isa::Avx512(token) => unsafe { avx512(token, $($arg),*) },
+                // NEON is part of the platform, so it needs no function of its own.
+                #[cfg(target_arch = "aarch64")]
+                $crate::simd::Isa::Neon(token) => $body(token, $($arg),*),
+                #[cfg(target_arch = "aarch64")]
+                $crate::simd::Isa::Dotprod(token) => $body(token.neon(), $($arg),*),
+                #[cfg(target_arch = "aarch64")]
+                $crate::simd::Isa::I8mm(token) => $body(token.neon(), $($arg),*),
             }
         }
     };

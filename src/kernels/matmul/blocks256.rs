@@ -178,7 +178,7 @@ unsafe fn products<D: Dot, W: Block>(d: D, group: *const u8, layout: &GroupLayou
                     let mut scales = total;
                     for g in 0..8 {
                         let w = block.weights::<W>(b, g, s, &mut scales);
-                        total = block.add::<W>(total, w, b, g, 0);
+                        [total] = block.add::<W, 1>([total], w, b, g, 0);
                     }
                     *sum = block.finish::<W>(*sum, total, b, s, 0);
                 }
@@ -200,10 +200,19 @@ unsafe fn products<D: Dot, W: Block>(d: D, group: *const u8, layout: &GroupLayou
                 let mut scales = d.ints(0);
                 for g in 0..8 {
                     let w = block.weights::<W>(b, g, s, &mut scales);
-                    for c in 0..n {
+                    let paired = if D::COLUMNS == 2 { n / 2 * 2 } else { 0 };
+                    for c in (0..paired).step_by(2) {
+                        let at = [totals.add(D::ROWS * c), totals.add(D::ROWS * (c + 1))];
+                        let old = if g == 0 { [d.ints(0); 2] } else { [d.load_ints(at[0]), d.load_ints(at[1])] };
+                        let new = block.add::<W, 2>(old, w, b, g, c);
+                        d.store_ints(at[0], new[0]);
+                        d.store_ints(at[1], new[1]);
+                    }
+                    for c in paired..n {
                         let at = totals.add(D::ROWS * c);
                         let total = if g == 0 { d.ints(0) } else { d.load_ints(at) };
-                        d.store_ints(at, block.add::<W>(total, w, b, g, c));
+                        let [total] = block.add::<W, 1>([total], w, b, g, c);
+                        d.store_ints(at, total);
                     }
                 }
                 for c in 0..n {
@@ -273,24 +282,39 @@ impl<D: Dot> Blocks<'_, D> {
         }
     }
 
-    /// `total` and the products of group `g` of block `b` with column `c`.
+    /// `totals` and the products of group `g` of block `b` with the columns from `c`.
     #[inline(always)]
-    unsafe fn add<W: Block>(self, total: D::Ints, w: Group<D>, b: usize, g: usize, c: usize) -> D::Ints {
+    unsafe fn add<W: Block, const C: usize>(
+        self,
+        mut totals: [D::Ints; C],
+        w: Group<D>,
+        b: usize,
+        g: usize,
+        c: usize,
+    ) -> [D::Ints; C] {
         let (d, x) = (self.d, self.x);
         let [w0, w1, w2, w3, w4, w5, w6, w7] = w.w;
-        // SAFETY: the caller has the instructions, a block `b` and a column `c`.
+        // SAFETY: the caller has the instructions, a block `b` and columns from `c`.
         unsafe {
-            let q = x.q.as_ptr().add(32 * ((8 * b + g) * x.width + c));
-            if !W::HALF_SCALES {
-                let total = d.dot(total, w.w, q, W::RANGE, Some(w.scales[0]));
-                if self.excess::<W>() == 0 || g.is_multiple_of(2) {
-                    return total;
-                }
-                return d.dot_pairs(total, w.excess, self.sums32(b, g / 2, c));
+            let first = x.q.as_ptr().add(32 * ((8 * b + g) * x.width + c));
+            let (mut low, mut high) = ([first; C], [first; C]);
+            for i in 0..C {
+                (low[i], high[i]) = (first.add(32 * i), first.add(32 * i + 16));
             }
-            let total = d.dot(total, [w0, w1, w2, w3], q, W::RANGE, Some(w.scales[0]));
-            let total = d.dot(total, [w4, w5, w6, w7], q.add(16), W::RANGE, Some(w.scales[1]));
-            if self.excess::<W>() == 0 { total } else { d.dot_pairs(total, w.excess, self.sums16(b, g, c)) }
+            if W::HALF_SCALES {
+                totals = d.dots(totals, [w0, w1, w2, w3], low, W::RANGE, Some(w.scales[0]));
+                totals = d.dots(totals, [w4, w5, w6, w7], high, W::RANGE, Some(w.scales[1]));
+            } else {
+                totals = d.dots(totals, w.w, low, W::RANGE, Some(w.scales[0]));
+            }
+            if self.excess::<W>() == 0 || !W::HALF_SCALES && g.is_multiple_of(2) {
+                return totals;
+            }
+            for (i, total) in totals.iter_mut().enumerate() {
+                let sums = if W::HALF_SCALES { self.sums16(b, g, c + i) } else { self.sums32(b, g / 2, c + i) };
+                *total = d.dot_pairs(*total, w.excess, sums);
+            }
+            totals
         }
     }
 

@@ -102,7 +102,7 @@ unsafe fn products<D: Dot, W: Block>(d: D, group: *const u8, layout: &GroupLayou
             for b in 0..x.blocks {
                 for (s, sum) in sums.iter_mut().enumerate().take(slices) {
                     let (w, factor, min) = block.weights::<W>(b, s);
-                    *sum = block.add::<W>(*sum, w, factor, min, b);
+                    [*sum] = block.add::<W, 1>([*sum], w, factor, min, b);
                 }
             }
             for (s, sum) in sums.into_iter().enumerate().take(slices) {
@@ -118,9 +118,18 @@ unsafe fn products<D: Dot, W: Block>(d: D, group: *const u8, layout: &GroupLayou
         for s in 0..slices {
             for b in 0..x.blocks {
                 let (w, factor, min) = block.weights::<W>(b, s);
-                for c in 0..n {
+                let paired = if D::COLUMNS == 2 { n / 2 * 2 } else { 0 };
+                for c in (0..paired).step_by(2) {
+                    let at = [acc.add(16 * c + s * D::ROWS), acc.add(16 * (c + 1) + s * D::ROWS)];
+                    let sums = [d.load_floats(at[0]), d.load_floats(at[1])];
+                    let sums = block.add::<W, 2>(sums, w, factor, min, b * n + c);
+                    d.store_floats(at[0], sums[0]);
+                    d.store_floats(at[1], sums[1]);
+                }
+                for c in paired..n {
                     let at = acc.add(16 * c + s * D::ROWS);
-                    d.store_floats(at, block.add::<W>(d.load_floats(at), w, factor, min, b * n + c));
+                    let [sum] = block.add::<W, 1>([d.load_floats(at)], w, factor, min, b * n + c);
+                    d.store_floats(at, sum);
                 }
             }
         }
@@ -154,27 +163,35 @@ impl<D: Dot> Blocks<'_, D> {
         }
     }
 
-    /// `sum` and the products of a block with the block `at` of the inputs.
+    /// `sums` and the products of a block with the blocks of the inputs from `at`, one for each of `C` columns.
     #[inline(always)]
-    unsafe fn add<W: Block>(
+    unsafe fn add<W: Block, const C: usize>(
         self,
-        sum: D::Floats,
+        mut sums: [D::Floats; C],
         w: [D::Bytes; 8],
         factor: D::Floats,
         min: D::Floats,
         at: usize,
-    ) -> D::Floats {
+    ) -> [D::Floats; C] {
         let (d, x) = (self.d, self.x);
-        // SAFETY: the caller has the instructions and a block `at` of the inputs.
+        // SAFETY: the caller has the instructions and blocks of the inputs from `at`.
         unsafe {
-            let start = match self.less {
-                Some(less) => d.ints(*less.get_unchecked(at)),
-                None => d.ints(0),
-            };
-            let products = d.dot(start, w, x.q.as_ptr().add(32 * at), W::RANGE, None);
-            let factor = d.mul(factor, d.floats(*x.d.get_unchecked(at)));
-            let sum = d.mul_add(d.to_floats(products), factor, sum);
-            if W::MIN { d.mul_add(min, d.floats(*x.s.get_unchecked(at)), sum) } else { sum }
+            let (mut start, mut q) = ([d.ints(0); C], [x.q.as_ptr().add(32 * at); C]);
+            for c in 0..C {
+                q[c] = q[0].add(32 * c);
+                if let Some(less) = self.less {
+                    start[c] = d.ints(*less.get_unchecked(at + c));
+                }
+            }
+            let products = d.dots(start, w, q, W::RANGE, None);
+            for c in 0..C {
+                let factor = d.mul(factor, d.floats(*x.d.get_unchecked(at + c)));
+                sums[c] = d.mul_add(d.to_floats(products[c]), factor, sums[c]);
+                if W::MIN {
+                    sums[c] = d.mul_add(min, d.floats(*x.s.get_unchecked(at + c)), sums[c]);
+                }
+            }
+            sums
         }
     }
 }

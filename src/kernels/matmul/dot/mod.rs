@@ -59,6 +59,12 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avxvnni;
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
+#[cfg(target_arch = "aarch64")]
+mod i8mm;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 /// The values that a format's unpacked bytes take.
@@ -83,6 +89,8 @@ pub(super) trait Dot: Copy {
     const ROWS: usize;
     /// What [`signed`](Self::signed) adds to every byte.
     const SIGNED_EXCESS: i32;
+    /// Columns that [`dots`](Self::dots) does best at once: 1 or 2.
+    const COLUMNS: usize = 1;
     /// Four bytes of each row.
     type Bytes: Copy;
     /// One 32-bit integer of each row, or two of 16 bits.
@@ -117,6 +125,23 @@ pub(super) trait Dot: Copy {
         range: Range,
         scale: Option<Self::Ints>,
     ) -> Self::Ints;
+
+    /// [`dot`](Self::dot) of each of `C` columns.
+    #[inline(always)]
+    unsafe fn dots<const N: usize, const C: usize>(
+        self,
+        mut acc: [Self::Ints; C],
+        w: [Self::Bytes; N],
+        x: [*const i8; C],
+        range: Range,
+        scale: Option<Self::Ints>,
+    ) -> [Self::Ints; C] {
+        for c in 0..C {
+            // SAFETY: handed on from the caller.
+            acc[c] = unsafe { self.dot(acc[c], w, x[c], range, scale) };
+        }
+        acc
+    }
 
     /// `2 * ROWS` unsigned bytes, widened to pairs of 16 bits.
     unsafe fn pairs_u8(self, p: *const u8) -> Self::Ints;
@@ -166,5 +191,11 @@ pub(super) fn products(isa: Isa, w: &PackedMatrix, group: usize, x: Tile<'_>, ac
         Isa::AvxVnni(token) => avxvnni::products(token, w, group, x, acc),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(token) => avx512::products(token, w, group, x, acc),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(token) => neon::products(token, w, group, x, acc),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Dotprod(token) => dotprod::products(token, w, group, x, acc),
+        #[cfg(target_arch = "aarch64")]
+        Isa::I8mm(token) => i8mm::products(token, w, group, x, acc),
     }
 }
