@@ -201,6 +201,14 @@ fn bench_measures_every_width() {
 }
 
 #[test]
+fn the_instruction_set_can_be_named() {
+    let document = document(&ruminate(&["doctor", "--json", "--isa", "scalar"]));
+    assert_eq!(document["kernels"], "scalar");
+    // What there is instead is listed.
+    assert_fails(&ruminate(&["doctor", "--isa", "mmx"]), 2, "scalar");
+}
+
+#[test]
 fn doctor_reports_the_machine() {
     let document = document(&ruminate(&["doctor", "--json"]));
     assert!(document["cores"].as_u64().unwrap() >= 1);

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ruminate::engine::Engine;
-use ruminate::engine::native::NativeOptions;
+use ruminate::simd::Isa;
 use serde_json::json;
 
 use crate::exit::Failure;
@@ -26,6 +26,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let one = read_bandwidth(1);
     let all = read_bandwidth(cores);
     let energy = energy_counters();
+    let kernels = args.model.isa.unwrap_or_else(Isa::detect).name();
     let mut model = args.model.load()?;
     let widths = model.engine.measure_free_width()?;
     let free_width = model.engine.info().free_width;
@@ -38,7 +39,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
             "cores": cores,
             "read_gib_s_one_core": one,
             "read_gib_s_all_cores": all,
-            "kernels": NativeOptions::default().isa.name(),
+            "kernels": kernels,
             "model": model.document(&args.model.source.name()),
             "free_width": free_width,
             "decode": widths.iter().map(|w| json!({"branches": w.width, "tok_s": w.rate()})).collect::<Vec<_>>(),
@@ -55,7 +56,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     row("instructions", if features.is_empty() { "no extension that is used here" } else { &features })?;
     row("cores", &cores.to_string())?;
     row("memory reads", &format!("{one:.1} GiB/s with one core, {all:.1} GiB/s with all"))?;
-    row("kernels", NativeOptions::default().isa.name())?;
+    row("kernels", kernels)?;
     let rates = widths.iter().map(|w| format!("{}: {:.0}", w.width, w.rate())).collect::<Vec<_>>().join(", ");
     row("decoding", &format!("tokens per second by branches, {}: {rates}", args.model.source.name()))?;
     row("free width", &format!("{free_width} branches"))?;

@@ -8,6 +8,7 @@ use ruminate::Limits;
 use ruminate::engine::Engine;
 use ruminate::engine::native::{KvType, NativeEngine, NativeOptions};
 use ruminate::model::Model;
+use ruminate::simd::Isa;
 use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Value, json};
 
@@ -30,6 +31,16 @@ pub struct ModelArgs {
     /// How keys and values are kept: half precision, or 8 bits for half the memory.
     #[arg(long, env = "RUMINATE_KV", value_enum, default_value_t = Kv::F16)]
     pub kv: Kv,
+    /// Instruction set of the kernels: `scalar`, `avx2`, `avxvnni`, `avx512`; the best of this machine without it.
+    #[arg(long, env = "RUMINATE_ISA", value_name = "NAME", value_parser = isa)]
+    pub isa: Option<Isa>,
+}
+
+fn isa(name: &str) -> Result<Isa, String> {
+    Isa::by_name(name).ok_or_else(|| {
+        let names: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
+        format!("this machine has {}", names.join(", "))
+    })
 }
 
 /// Number formats of keys and values.
@@ -73,6 +84,7 @@ impl ModelArgs {
         options.threads = self.threads.unwrap_or(options.threads);
         options.n_ctx = self.ctx;
         options.kv_type = self.kv.into();
+        options.isa = self.isa.unwrap_or(options.isa);
         let Backend::Native = self.backend;
         let engine = NativeEngine::new(model, &options)?;
         Ok(Loaded { engine, tokenizer, template })
