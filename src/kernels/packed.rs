@@ -17,6 +17,7 @@ use crate::exec::Team;
 use crate::kernels::MatrixView;
 use crate::quant::QuantType::{self, *};
 use crate::storage::Bytes;
+use std::ops::Range;
 
 /// Rows of one group.
 pub(crate) const GROUP_ROWS: usize = 16;
@@ -31,6 +32,7 @@ pub struct PackedMatrix {
     cols: usize,
     layout: GroupLayout,
     bytes: Bytes,
+    range: Range<usize>,
 }
 
 /// Where things lie in a group, in bytes.
@@ -69,11 +71,20 @@ impl PackedMatrix {
     /// Packs `w`, with the team.
     pub fn new(team: &Team, w: &MatrixView<'_>) -> Result<Self> {
         let (ty, rows, cols) = (w.ty(), w.rows(), w.cols());
-        let too_large = || Error::format(format!("{rows} rows of {cols} in {ty:?} are too large to pack"));
-        let layout = GroupLayout::new(ty, cols).ok_or_else(too_large)?;
-        let len = rows.div_ceil(GROUP_ROWS).checked_mul(layout.group).ok_or_else(too_large)?;
+        let (layout, len) = sizes(ty, rows, cols)?;
         let bytes = Bytes::filled(len, |out| pack::groups(team, w, &layout, out))?;
-        Ok(Self { ty, rows, cols, layout, bytes })
+        Ok(Self { ty, rows, cols, layout, bytes, range: 0..len })
+    }
+
+    /// The matrix whose groups, packed earlier, lie in `bytes` from `start` on.
+    pub fn from_bytes(bytes: Bytes, start: usize, ty: QuantType, rows: usize, cols: usize) -> Result<Self> {
+        let (layout, len) = sizes(ty, rows, cols)?;
+        match start.checked_add(len) {
+            Some(end) if end <= bytes.len() && start.is_multiple_of(LINE) && ty.row_bytes(cols).is_some() => {
+                Ok(Self { ty, rows, cols, layout, bytes, range: start..end })
+            }
+            _ => Err(Error::format(format!("{rows} packed rows of {cols} in {ty:?} do not lie at byte {start}"))),
+        }
     }
 
     /// The format that the blocks came from.
@@ -91,9 +102,9 @@ impl PackedMatrix {
         self.cols
     }
 
-    /// Bytes of all groups.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
+    /// All groups.
+    pub fn data(&self) -> &[u8] {
+        &self.bytes.as_slice()[self.range.clone()]
     }
 
     pub(crate) fn layout(&self) -> GroupLayout {
@@ -107,8 +118,15 @@ impl PackedMatrix {
 
     /// The bytes of one group, which must exist.
     pub(crate) fn group(&self, group: usize) -> &[u8] {
-        &self.bytes.as_slice()[group * self.layout.group..][..self.layout.group]
+        &self.data()[group * self.layout.group..][..self.layout.group]
     }
+}
+
+/// The layout of a matrix, and its bytes.
+fn sizes(ty: QuantType, rows: usize, cols: usize) -> Result<(GroupLayout, usize)> {
+    let sizes = GroupLayout::new(ty, cols)
+        .and_then(|layout| Some((layout, rows.div_ceil(GROUP_ROWS).checked_mul(layout.group)?)));
+    sizes.ok_or_else(|| Error::format(format!("{rows} rows of {cols} in {ty:?} are too large to pack")))
 }
 
 /// Bytes of a block's factors for sixteen rows, and how many planes of them there are.

@@ -2,6 +2,7 @@
 
 pub mod arch;
 mod config;
+mod packed_cache;
 mod rope;
 mod tensor;
 mod weights;
@@ -48,6 +49,16 @@ impl Model {
     /// Digest of the file's metadata and tensor directory.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The bytes of the model's files.
+    fn files(&self) -> &[Bytes] {
+        &self.files
+    }
+
+    /// Bytes that the weights take in memory: packed ones once they are packed, else as in the files.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.bytes()
     }
 
     /// Bytes of the model's files together.

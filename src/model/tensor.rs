@@ -73,9 +73,24 @@ impl Tensor {
         Ok(self.packed.matrix.get_or_init(|| matrix))
     }
 
-    /// Bytes of the packed form; 0 before it was made.
-    pub fn packed_bytes(&self) -> u64 {
-        self.packed.matrix.get().map_or(0, |matrix| matrix.bytes() as u64)
+    /// The packed form, if it was made.
+    pub(crate) fn if_packed(&self) -> Option<&PackedMatrix> {
+        self.packed.matrix.get()
+    }
+
+    /// Uses this packed form from now on, unless there is one already.
+    pub(crate) fn set_packed(&self, matrix: PackedMatrix) {
+        self.packed.matrix.get_or_init(|| matrix);
+    }
+
+    /// Where the weights lie in their file.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// Bytes that the weights take in memory: packed, or in the file.
+    pub fn bytes(&self) -> u64 {
+        self.if_packed().map_or(self.range.len(), |matrix| matrix.data().len()) as u64
     }
 
     /// Row `row` as numbers to `out`, which holds `cols` values.

@@ -87,6 +87,23 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// All matrices that are multiplied: every layer's and the output.
+    pub(crate) fn multiplied(&self) -> impl Iterator<Item = &Tensor> {
+        let layers = self.layers.iter().flat_map(|layer| {
+            let Layer { attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down, .. } = layer;
+            [attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down].map(|linear| &linear.weight)
+        });
+        layers.chain([&self.output])
+    }
+
+    /// Bytes that all matrices take in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let embeddings = if self.token_embd.range() == self.output.range() { 0 } else { self.token_embd.bytes() };
+        embeddings + self.multiplied().map(Tensor::bytes).sum::<u64>()
+    }
+}
+
 impl Layer {
     fn from_gguf(find: &mut Finder<'_>, config: &Config, i: usize) -> Result<Self> {
         let name = |part: &str| format!("blk.{i}.{part}");

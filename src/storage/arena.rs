@@ -35,3 +35,32 @@ impl Arena {
         self.map.as_deref_mut().unwrap_or_default()
     }
 }
+
+/// Bytes whose end is the end of a file's last page, mapped one page further: touching that page raises `SIGBUS`.
+#[cfg(all(test, target_os = "linux"))]
+pub(super) struct Guarded {
+    map: memmap2::Mmap,
+    start: usize,
+    end: usize,
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "a failed test has to stop")]
+impl Guarded {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        use std::os::unix::fs::FileExt;
+        // The largest page in use, so that the file's end is a page's end everywhere.
+        const PAGE: usize = 64 << 10;
+        let (end, file) = (bytes.len().next_multiple_of(PAGE), tempfile::tempfile().unwrap());
+        let start = end - bytes.len();
+        file.set_len(end as u64).unwrap();
+        file.write_all_at(bytes, start as u64).unwrap();
+        // SAFETY: nobody else has the file, which has no name.
+        let map = unsafe { memmap2::MmapOptions::new().len(end + PAGE).map(&file) };
+        Self { map: map.unwrap(), start, end }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.map[self.start..self.end]
+    }
+}

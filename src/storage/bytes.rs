@@ -6,10 +6,13 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytemuck::{Pod, Zeroable};
 
 use super::arena::Arena;
+#[cfg(all(test, target_os = "linux"))]
+use super::arena::Guarded;
 use super::mapped::{Mapped, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -47,10 +50,15 @@ pub struct Bytes {
 }
 
 enum Holder {
-    Lines { lines: Vec<Line>, len: usize },
+    Lines {
+        lines: Vec<Line>,
+        len: usize,
+    },
     Vec(Vec<u8>),
     Mapped(Mapped),
     Arena(Arena),
+    #[cfg(all(test, target_os = "linux"))]
+    Guarded(Guarded),
     Static(&'static [u8]),
 }
 
@@ -74,6 +82,12 @@ impl Bytes {
         let mut arena = Arena::new(len)?;
         fill(arena.as_mut_slice());
         Ok(Self::new(Holder::Arena(arena)))
+    }
+
+    /// A copy of `bytes` that ends where memory ends: reading behind it ends the process.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(crate) fn guarded(bytes: &[u8]) -> Self {
+        Self::new(Holder::Guarded(Guarded::new(bytes)))
     }
 
     /// Bytes that are part of the program, such as an embedded model.
@@ -101,6 +115,8 @@ impl Bytes {
             Holder::Vec(bytes) => bytes,
             Holder::Mapped(mapped) => mapped.as_slice(),
             Holder::Arena(arena) => arena.as_slice(),
+            #[cfg(all(test, target_os = "linux"))]
+            Holder::Guarded(guarded) => guarded.as_slice(),
             Holder::Static(bytes) => bytes,
         }
     }
@@ -129,6 +145,14 @@ impl Bytes {
         match &*self.holder {
             Holder::Mapped(mapped) => mapped.check_unchanged(),
             _ => Ok(()),
+        }
+    }
+
+    /// When a mapped file was last written to, as far as its file system tells; `None` for bytes not mapped.
+    pub fn modified(&self) -> Option<SystemTime> {
+        match &*self.holder {
+            Holder::Mapped(mapped) => mapped.modified(),
+            _ => None,
         }
     }
 
@@ -179,6 +203,8 @@ impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = match &*self.holder {
             Holder::Lines { .. } | Holder::Vec(_) | Holder::Arena(_) => "owned",
+            #[cfg(all(test, target_os = "linux"))]
+            Holder::Guarded(_) => "owned",
             Holder::Mapped(_) => "mapped",
             Holder::Static(_) => "static",
         };

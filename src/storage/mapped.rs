@@ -41,6 +41,10 @@ impl Mapped {
         self.stamp.check(&self.file)
     }
 
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.stamp.modified
+    }
+
     pub(super) fn advise_will_need(&self, range: Range<usize>) {
         #[cfg(unix)]
         self.advise(memmap2::Advice::WillNeed, range);

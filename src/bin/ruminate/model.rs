@@ -1,5 +1,6 @@
 //! A model ready to answer: engine, tokenizer and chat template, opened with the flags that several commands share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -7,6 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use ruminate::Limits;
 use ruminate::engine::Engine;
 use ruminate::engine::native::{KvType, NativeEngine, NativeOptions};
+use ruminate::exec::Team;
 use ruminate::model::Model;
 use ruminate::simd::Isa;
 use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenizer};
@@ -34,6 +36,9 @@ pub struct ModelArgs {
     /// Instruction set of the kernels: `scalar`, `avx2`, `avxvnni`, `avx512`; the best of this machine without it.
     #[arg(long, env = "RUMINATE_ISA", value_name = "NAME", value_parser = isa)]
     pub isa: Option<Isa>,
+    /// A file for the packed weights: made on the first run, mapped by later ones, which then start without packing.
+    #[arg(long, env = "RUMINATE_PACKED_CACHE", value_name = "FILE")]
+    pub packed_cache: Option<PathBuf>,
 }
 
 fn isa(name: &str) -> Result<Isa, String> {
@@ -86,6 +91,11 @@ impl ModelArgs {
         options.kv_type = self.kv.into();
         options.isa = self.isa.unwrap_or(options.isa);
         let Backend::Native = self.backend;
+        if let Some(path) = &self.packed_cache
+            && !model.load_packed(path)?
+        {
+            model.save_packed(&Team::new(options.threads)?, path)?;
+        }
         let engine = NativeEngine::new(model, &options)?;
         Ok(Loaded { engine, tokenizer, template })
     }

@@ -218,7 +218,7 @@ impl Engine for NativeEngine {
     fn memory(&self) -> MemoryReport {
         let pages = self.kv.pages();
         MemoryReport {
-            weights: self.model.file_bytes(),
+            weights: self.model.weight_bytes(),
             kv: pages.used(),
             kv_peak: pages.peak(),
             kv_limit: pages.limit(),
