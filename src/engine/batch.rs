@@ -1,6 +1,7 @@
 //! What one forward pass is asked, and what it answers.
 
 use crate::engine::Branch;
+use crate::kernels::{LogitBlock, logit_block_count};
 use crate::observe::Interrupt;
 use crate::text::TokenId;
 
@@ -77,10 +78,27 @@ impl<'a> Batch<'a> {
 /// What a forward pass computed, one row for each token that asked. Reused between passes to save allocations.
 #[derive(Debug, Default)]
 pub struct Rows {
-    pub(crate) n_vocab: usize,
-    pub(crate) n_embd: usize,
-    pub(crate) logits: Vec<f32>,
+    n_vocab: usize,
+    n_embd: usize,
+    /// Rows of `logits` that this pass filled; what stands behind them is of an earlier pass.
+    filled: usize,
+    logits: Vec<f32>,
+    blocks: Vec<LogitBlock>,
     pub(crate) hidden: Vec<f32>,
+}
+
+/// One row of logits, with what the engine noted about it when it computed it.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    pub(crate) logits: &'a [f32],
+    pub(crate) blocks: &'a [LogitBlock],
+}
+
+impl<'a> Row<'a> {
+    /// The logits, length `n_vocab`.
+    pub fn logits(&self) -> &'a [f32] {
+        self.logits
+    }
 }
 
 impl Rows {
@@ -91,14 +109,37 @@ impl Rows {
 
     /// Forgets all rows and fixes the widths of the next ones.
     pub(crate) fn clear(&mut self, n_vocab: usize, n_embd: usize) {
-        (self.n_vocab, self.n_embd) = (n_vocab, n_embd);
-        self.logits.clear();
+        (self.n_vocab, self.n_embd, self.filled) = (n_vocab, n_embd, 0);
         self.hidden.clear();
+    }
+
+    /// Room for `n` more rows of logits and their blocks, all of which the caller has to write: they hold the numbers
+    /// of an earlier pass, because clearing megabytes takes time.
+    pub(crate) fn add_logits(&mut self, n: usize) -> (&mut [f32], &mut [LogitBlock]) {
+        let per_row = logit_block_count(self.n_vocab);
+        let (first, end) = (self.filled, self.filled + n);
+        if self.logits.len() < end * self.n_vocab {
+            self.logits.resize(end * self.n_vocab, 0.0);
+        }
+        if self.blocks.len() < end * per_row {
+            self.blocks.resize(end * per_row, LogitBlock::EMPTY);
+        }
+        self.filled = end;
+        (&mut self.logits[first * self.n_vocab..end * self.n_vocab], &mut self.blocks[first * per_row..end * per_row])
     }
 
     /// The logits of the `i`-th token that asked for logits, length `n_vocab`; `None` past the last.
     pub fn logits(&self, i: usize) -> Option<&[f32]> {
-        row(&self.logits, self.n_vocab, i)
+        self.row(i).map(|row| row.logits)
+    }
+
+    /// The `i`-th row of logits as [`Sampler::sample_row`](crate::engine::Sampler::sample_row) takes it; `None` past the last.
+    pub fn row(&self, i: usize) -> Option<Row<'_>> {
+        if i >= self.filled {
+            return None;
+        }
+        let per_row = logit_block_count(self.n_vocab);
+        Some(Row { logits: row(&self.logits, self.n_vocab, i)?, blocks: row(&self.blocks, per_row, i)? })
     }
 
     /// The final-norm hidden state of the `i`-th token that asked for it, length `n_embd`; `None` past the last.
@@ -107,7 +148,7 @@ impl Rows {
     }
 }
 
-fn row(data: &[f32], width: usize, i: usize) -> Option<&[f32]> {
+fn row<T>(data: &[T], width: usize, i: usize) -> Option<&[T]> {
     let start = i.checked_mul(width)?;
     data.get(start..start.checked_add(width)?).filter(|r| !r.is_empty())
 }

@@ -7,7 +7,7 @@ mod sampler;
 #[cfg(test)]
 pub(crate) mod toy;
 
-pub use batch::{Batch, Rows, Want};
+pub use batch::{Batch, Row, Rows, Want};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};
 
@@ -43,7 +43,8 @@ pub struct ModelInfo {
     pub n_ctx: usize,
     /// Tokens that the model was trained to hold.
     pub n_ctx_train: usize,
-    /// Branches worth decoding in one pass: more of them gain almost nothing.
+    /// Branches worth decoding in one pass: the narrowest width that reaches nine tenths of the best rate in tokens per
+    /// second over all branches. A search keeps at most that many lanes.
     pub free_width: usize,
 }
 

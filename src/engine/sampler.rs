@@ -6,8 +6,11 @@
 mod shortlist;
 mod softmax;
 
-use self::shortlist::Candidate;
+use self::shortlist::{Candidate, Shortlist};
+use crate::engine::Row;
 use crate::error::{Error, Result};
+use crate::kernels::{LOGIT_BLOCK, LogitBlock, logit_block_count, row_logit_blocks, temper_logit_blocks};
+use crate::simd::Isa;
 use crate::text::TokenId;
 
 /// How to draw. The defaults draw from the model's own distribution, untouched.
@@ -70,16 +73,31 @@ pub struct Sampled {
 #[derive(Debug, Clone)]
 pub struct Sampler {
     params: SamplerParams,
+    isa: Isa,
+    /// The blocks of a row that came without.
+    own: Vec<LogitBlock>,
     penalized: Vec<f32>,
-    sums: Vec<f64>,
-    list: Vec<Candidate>,
+    penalized_blocks: Vec<LogitBlock>,
+    tempered: Vec<LogitBlock>,
+    /// The mass of each block.
+    masses: Vec<f64>,
+    shortlist: Shortlist,
 }
 
 impl Sampler {
     /// A sampler with valid parameters.
     pub fn new(params: SamplerParams) -> Result<Self> {
         params.validate()?;
-        Ok(Self { params, penalized: Vec::new(), sums: Vec::new(), list: Vec::new() })
+        Ok(Self {
+            params,
+            isa: Isa::detect(),
+            own: Vec::new(),
+            penalized: Vec::new(),
+            penalized_blocks: Vec::new(),
+            tempered: Vec::new(),
+            masses: Vec::new(),
+            shortlist: Shortlist::default(),
+        })
     }
 
     /// The parameters.
@@ -90,111 +108,102 @@ impl Sampler {
     /// Draws a token from `logits` (length `n_vocab`), given the tokens so far, oldest first, and one random number in
     /// [0, 1). [`NonFinite`](crate::ErrorKind::NonFinite) when the logits hold NaN or +inf, or nothing above -inf.
     pub fn sample(&mut self, logits: &[f32], history: &[TokenId], uniform: f64) -> Result<Sampled> {
-        let peak = softmax::peak(logits)?;
-        let total = softmax::sum_exp(logits, peak, 1.0, &mut self.sums);
-        let token = if self.penalize(logits, history) {
-            let penalized = std::mem::take(&mut self.penalized);
-            let token = softmax::peak(&penalized).map(|peak| {
-                let total = softmax::sum_exp(&penalized, peak, 1.0, &mut self.sums);
-                self.choose(&penalized, peak, total, uniform)
+        let mut blocks = std::mem::take(&mut self.own);
+        blocks.resize(logit_block_count(logits.len()), LogitBlock::EMPTY);
+        row_logit_blocks(self.isa, logits, &mut blocks);
+        let sampled = self.sample_row(Row { logits, blocks: &blocks }, history, uniform);
+        self.own = blocks;
+        sampled
+    }
+
+    /// [`sample`](Self::sample) from a row of the engine, which saves the passes over the vocabulary: the same draw.
+    pub fn sample_row(&mut self, row: Row<'_>, history: &[TokenId], uniform: f64) -> Result<Sampled> {
+        let peak = softmax::peak(row.blocks)?;
+        let total = softmax::masses(row.blocks, peak, 1.0, &mut self.masses);
+        let token = if self.penalize(row, history) {
+            let (logits, blocks) = (std::mem::take(&mut self.penalized), std::mem::take(&mut self.penalized_blocks));
+            let penalized = Row { logits: &logits, blocks: &blocks };
+            let token = softmax::peak(&blocks).map(|peak| {
+                let total = softmax::masses(&blocks, peak, 1.0, &mut self.masses);
+                self.choose(penalized, peak, total, uniform)
             });
-            self.penalized = penalized;
+            (self.penalized, self.penalized_blocks) = (logits, blocks);
             token?
         } else {
-            self.choose(logits, peak, total, uniform)
+            self.choose(row, peak, total, uniform)
         };
-        let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let logit = row.logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
         Ok(Sampled { token, logprob: f64::from(logit - peak) - total.ln() })
     }
 
-    /// Fills `self.penalized` and returns true when the penalty changes anything.
-    fn penalize(&mut self, logits: &[f32], history: &[TokenId]) -> bool {
+    /// Fills `self.penalized` and its blocks, and returns true, when the penalty changes anything.
+    fn penalize(&mut self, row: Row<'_>, history: &[TokenId]) -> bool {
         let SamplerParams { repetition_penalty: penalty, repetition_window: window, .. } = self.params;
         let seen = &history[history.len().saturating_sub(window)..];
         if penalty == 1.0 || seen.is_empty() {
             return false;
         }
         self.penalized.clear();
-        self.penalized.extend_from_slice(logits);
+        self.penalized.extend_from_slice(row.logits);
+        self.penalized_blocks.clear();
+        self.penalized_blocks.extend_from_slice(row.blocks);
         for &token in seen {
             let at = token as usize;
             // Reading the original logit makes a token that was seen twice pay once, as in llama.cpp.
-            if let (Some(to), Some(&from)) = (self.penalized.get_mut(at), logits.get(at)) {
+            if let (Some(to), Some(&from)) = (self.penalized.get_mut(at), row.logits.get(at)) {
                 *to = if from <= 0.0 { from * penalty } else { from / penalty };
+            }
+        }
+        for &token in seen {
+            let block = token as usize / LOGIT_BLOCK;
+            if let Some(out) = self.penalized_blocks.get_mut(block..=block) {
+                let logits = self.penalized.get(block * LOGIT_BLOCK..).unwrap_or_default();
+                row_logit_blocks(self.isa, logits, out);
             }
         }
         true
     }
 
-    /// A token of `logits`, whose largest is `peak` and whose exponentials add up to `total` and, by block, `self.sums`.
-    fn choose(&mut self, logits: &[f32], peak: f32, total: f64, uniform: f64) -> TokenId {
+    /// A token of `row`, whose largest logit is `peak` and whose exponentials add up to `total` and, by block, to
+    /// `self.masses`.
+    fn choose(&mut self, row: Row<'_>, peak: f32, total: f64, uniform: f64) -> TokenId {
         let SamplerParams { temperature, top_k, top_p, min_p, .. } = self.params;
         if temperature == 0.0 {
-            return logits.iter().position(|&x| x == peak).unwrap_or(0) as TokenId;
+            return most_likely(row, peak);
         }
         let inverse = 1.0 / temperature;
         if top_k == 0 && top_p >= 1.0 && min_p <= 0.0 {
-            let total =
-                if temperature == 1.0 { total } else { softmax::sum_exp(logits, peak, inverse, &mut self.sums) };
-            return self.draw_from_all(logits, peak, inverse, uniform * total);
+            let mut total = total;
+            if temperature != 1.0 {
+                self.tempered.clear();
+                self.tempered.extend_from_slice(row.blocks);
+                temper_logit_blocks(self.isa, row.logits, inverse, &mut self.tempered);
+                total = softmax::masses(&self.tempered, peak, inverse, &mut self.masses);
+            }
+            return self.draw_from_all(row.logits, peak, inverse, uniform * total);
         }
-        self.shorten(logits, peak, total);
+        let list = self.shortlist.cut(row, &self.params, peak, total);
         let weight = |c: &Candidate| f64::from(softmax::exp((c.logit - peak) * inverse));
-        let mut left = uniform * self.list.iter().map(weight).sum::<f64>();
-        let mut last = self.list.first().map_or(0, |c| c.token);
-        for candidate in &self.list {
-            let weight = weight(candidate);
-            if weight > 0.0 {
-                last = candidate.token;
-                left -= weight;
-                if left < 0.0 {
-                    break;
-                }
-            }
-        }
-        last
-    }
-
-    /// Fills `self.list` with what top-k, top-p and min-p leave, best first.
-    fn shorten(&mut self, logits: &[f32], peak: f32, total: f64) {
-        let SamplerParams { top_k, top_p, min_p, .. } = self.params;
-        let floor = if min_p > 0.0 { peak + min_p.ln() } else { f32::NEG_INFINITY };
-        // Without top-k the list grows until top-p or min-p ends it: a peaked row needs a few dozen candidates.
-        let mut k = if top_k == 0 { 64 } else { top_k };
-        loop {
-            shortlist::best(logits, k, &mut self.list);
-            let mass = |c: &Candidate| f64::from(softmax::exp(c.logit - peak));
-            let total = if top_k == 0 { total } else { self.list.iter().map(mass).sum() };
-            let mut sum = 0.0;
-            let reached = |c: &Candidate| {
-                sum += mass(c);
-                sum >= f64::from(top_p) * total
-            };
-            let nucleus =
-                if top_p >= 1.0 { None } else { self.list.iter().position(reached).map(|crossing| crossing + 1) };
-            let likely = self.list.partition_point(|c| c.logit >= floor).max(1);
-            let ended = nucleus.is_some() || likely < self.list.len();
-            if ended || top_k != 0 || self.list.len() < k || k >= logits.len() {
-                self.list.truncate(nucleus.map_or(likely, |n| n.min(likely)));
-                return;
-            }
-            k = k.saturating_mul(8);
-        }
+        let target = uniform * list.iter().map(weight).sum::<f64>();
+        let drawn = shortlist::reach(list, weight, |sum| sum > target);
+        // The last candidate with any weight takes what rounding leaves over.
+        let drawn = drawn.or_else(|| list.iter().rposition(|c| weight(c) > 0.0));
+        drawn.and_then(|i| list.get(i)).map_or(0, |c| c.token)
     }
 
     /// The token at which the running sum of exponentials passes `left`, in the order of tokens.
     fn draw_from_all(&self, logits: &[f32], peak: f32, inverse: f32, mut left: f64) -> TokenId {
         let mut last = 0;
-        for (b, (block, &sum)) in logits.chunks(softmax::BLOCK).zip(&self.sums).enumerate() {
+        for (b, (block, &mass)) in logits.chunks(LOGIT_BLOCK).zip(&self.masses).enumerate() {
             // The last block with any mass takes what rounding leaves over.
-            if left >= sum && self.sums.iter().skip(b + 1).any(|&s| s > 0.0) {
-                left -= sum;
+            if left >= mass && self.masses.iter().skip(b + 1).any(|&m| m > 0.0) {
+                left -= mass;
                 continue;
             }
             for (i, &logit) in block.iter().enumerate() {
                 let weight = f64::from(softmax::exp((logit - peak) * inverse));
                 if weight > 0.0 {
-                    last = b * softmax::BLOCK + i;
+                    last = b * LOGIT_BLOCK + i;
                     left -= weight;
                     if left < 0.0 {
                         break;
@@ -205,6 +214,14 @@ impl Sampler {
         }
         last as TokenId
     }
+}
+
+/// The first token whose logit is `peak`.
+fn most_likely(row: Row<'_>, peak: f32) -> TokenId {
+    let block = row.blocks.iter().position(|block| block.max == peak).unwrap_or(0);
+    let first = block * LOGIT_BLOCK;
+    let within = row.logits.get(first..).unwrap_or_default().iter().position(|&x| x == peak).unwrap_or(0);
+    (first + within) as TokenId
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::row_logit_blocks;
 use crate::observe::CancelToken;
+use crate::simd::Isa;
 use crate::text::TokenId;
 
 /// Token texts; the last is the end of text.
@@ -232,16 +234,17 @@ impl Engine for ToyEngine {
         }
         self.widest = self.widest.max(extra.len());
         self.computed += batch.len() as u64;
-        rows.n_vocab = WORDS.len();
-        rows.logits.clear();
+        rows.clear(WORDS.len(), 1);
         for item in &batch.items {
             let cell = self.append(item.branch, item.token)?;
             if item.want.logits() {
+                let (logits, blocks) = rows.add_logits(1);
                 if self.faults.nan_at == Some(pass) {
-                    rows.logits.extend([f32::NAN; WORDS.len()]);
+                    logits.fill(f32::NAN);
                 } else {
-                    rows.logits.extend(self.logits(cell));
+                    logits.copy_from_slice(&self.logits(cell));
                 }
+                row_logit_blocks(Isa::detect(), logits, blocks);
             }
         }
         self.kv_peak = self.kv_peak.max(self.kv());

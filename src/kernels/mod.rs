@@ -2,6 +2,7 @@
 
 mod activations;
 mod attention;
+mod logit_blocks;
 mod matmul;
 mod matrix;
 mod norm;
@@ -18,6 +19,9 @@ pub use activations::{Activations, Input};
 pub use attention::{
     Attention, AttentionPlan, AttentionShape, KvLayout, KvPage, KvSlot, KvType, PAGE_TOKENS, Query, Stretch, attention,
     attention_scratch_bytes, store_keys_values,
+};
+pub use logit_blocks::{
+    LOGIT_BLOCK, LogitBlock, logit_block_count, logit_blocks, row_logit_blocks, temper_logit_blocks,
 };
 pub use matmul::{Gate, Product, matmul, matmul_gated};
 pub use matrix::MatrixView;

@@ -235,14 +235,14 @@ impl<E: Engine + ?Sized, V: Vocabulary> Control<'_, E, V> {
     /// Draws each lane's next token from its row, and retires the lanes that end with it.
     fn absorb(&mut self) -> Result<()> {
         let n_ctx = self.engine.info().n_ctx;
-        for (row, lane) in self.lanes.iter_mut().enumerate() {
-            let logits = self.rows.logits(row);
-            let logits = logits.ok_or_else(|| Error::new(ErrorKind::Internal, "a pass left out a row of logits"))?;
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
+            let row = self.rows.row(i);
+            let row = row.ok_or_else(|| Error::new(ErrorKind::Internal, "a pass left out a row of logits"))?;
             // A resumed lane fed the prompt's last token and one token that is new; all others were fed before.
             self.ledger.usage.recomputed_tokens += lane.feed.len().saturating_sub(2) as u64;
             let sampler = if lane.growth.greedy { &mut self.greedy } else { &mut self.drawing };
             let node = self.tree.node_mut(lane.growth.node);
-            let end = lane.grow(node, logits, sampler, self.vocabulary, &self.rules, self.observer)?;
+            let end = lane.grow(node, row, sampler, self.vocabulary, &self.rules, self.observer)?;
             let full = self.engine.len(&lane.branch) >= n_ctx;
             node.end = end.or(full.then_some(End::Context));
             self.ledger.draw();

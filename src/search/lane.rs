@@ -3,7 +3,7 @@
 use super::answer;
 use super::tree::{End, Node, NodeId};
 use super::vocabulary::Vocabulary;
-use crate::engine::{Branch, Sampler};
+use crate::engine::{Branch, Row, Sampler};
 use crate::error::Result;
 use crate::observe::{Event, Observer};
 use crate::text::TokenId;
@@ -34,7 +34,7 @@ impl<S> Lane<S> {
     pub fn grow<V: Vocabulary<Stream = S>>(
         &mut self,
         node: &mut Node,
-        logits: &[f32],
+        row: Row<'_>,
         sampler: &mut Sampler,
         vocabulary: &V,
         rules: &Rules,
@@ -42,7 +42,7 @@ impl<S> Lane<S> {
     ) -> Result<Option<End>> {
         let growth = &mut self.growth;
         let uniform = node.stream.uniform(node.tokens.len() as u64);
-        let sampled = sampler.sample(logits, &growth.history, uniform)?;
+        let sampled = sampler.sample_row(row, &growth.history, uniform)?;
         node.tokens.push(sampled.token);
         node.logprob += sampled.logprob;
         growth.history.push(sampled.token);

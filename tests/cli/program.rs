@@ -8,10 +8,10 @@ use serde_json::Value;
 /// The model that is built into the program.
 pub const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/abacus-q8_0.gguf");
 
-/// The program without the caller's environment.
+/// The program without the caller's environment and cache.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ruminate"));
-    command.env_clear().stdin(Stdio::null());
+    command.env_clear().env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
     command
 }
 

@@ -1,7 +1,11 @@
 //! `solve` with the built-in model.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use crate::program::{assert_fails, command, document, ruminate, text};
 
@@ -10,7 +14,8 @@ const QUESTION: &str = "Tom has 3 boxes with 4 pens each. He gives away 5 pens. 
 #[test]
 fn the_document_has_its_fields_and_does_not_depend_on_threads() {
     let solve = |threads: &str| {
-        let mut document = document(&ruminate(&["solve", "--json", "--seed", "3", "--threads", threads, QUESTION]));
+        let mut document =
+            document(&ruminate(&["solve", "--json", "--width", "8", "--seed", "3", "--threads", threads, QUESTION]));
         let usage = document["usage"].as_object_mut().unwrap();
         for field in
             ["prompt_tokens", "policy_tokens", "reward_tokens", "forward_passes", "kv_peak_bytes", "peak_bytes"]
@@ -23,6 +28,7 @@ fn the_document_has_its_fields_and_does_not_depend_on_threads() {
     };
     let one = solve("1");
     assert_eq!(one, solve("2"));
+    assert_eq!((&one["free_width"], &one["free_width_source"]), (&8.into(), &"given".into()));
     for field in ["answer", "text", "algo", "strategy"] {
         assert!(one[field].is_string(), "{field}");
     }
@@ -107,4 +113,29 @@ fn ctrl_c_prints_the_best_so_far() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert!(rest.lines().any(|l| l.starts_with("answer: ")), "{rest}");
+}
+
+#[test]
+fn the_free_width_is_kept_and_a_damaged_cache_is_measured_anew_or_done_without() {
+    let cache = TempDir::new().unwrap();
+    let run =
+        |cache: &Path, args: &[&str]| document(&command().env("XDG_CACHE_HOME", cache).args(args).output().unwrap());
+    let solve = |cache: &Path| run(cache, &["solve", "--json", "--n", "2", QUESTION]);
+    let measured = run(cache.path(), &["doctor", "--json"]);
+    let width = measured["free_width"].as_u64().unwrap();
+    assert!(measured["decode"].as_array().unwrap().iter().any(|w| w["branches"] == width));
+    let solved = solve(cache.path());
+    assert_eq!((&solved["free_width"], &solved["free_width_source"]), (&width.into(), &"cached".into()));
+
+    let folder = cache.path().join("ruminate").join("free-width");
+    let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    for damage in [&b""[..], b"{\"free_width\": 9999}", &[0xff; 100_000]] {
+        fs::write(file, damage).unwrap();
+        let solved = solve(cache.path());
+        assert_ne!(solved["free_width_source"], "cached");
+        assert!((1..=64).contains(&solved["free_width"].as_u64().unwrap()));
+    }
+    // A file stands where the cache folder should.
+    assert_ne!(solve(file)["free_width_source"], "cached");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ruminate::engine::{Batch, Branch, Engine, Rows, Want};
+use ruminate::engine::{Batch, Branch, Engine, Rows, Sampler, SamplerParams, Stream, Want};
 use ruminate::observe::Interrupt;
 use ruminate::text::TokenId;
 use serde_json::json;
@@ -24,7 +24,7 @@ enum What {
     Decode(DecodeArgs),
 }
 
-/// Prefill a prompt once, fork it, decode all branches together.
+/// Prefill a prompt once, fork it, decode all branches together. Drawing tokens is timed apart from that.
 #[derive(clap::Args)]
 struct DecodeArgs {
     #[command(flatten)]
@@ -50,6 +50,7 @@ struct Measured {
     branches: usize,
     prefill: Duration,
     decode: Duration,
+    sample: Duration,
     kv_bytes: u64,
     rss_bytes: Option<u64>,
 }
@@ -65,24 +66,29 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     measure(&mut model, args, 1, &interrupt)?;
     let mut documents = Vec::new();
     if !output.json {
-        output.line("branches  prefill tok/s  decode tok/s        KV  resident")?;
+        output.line("branches  prefill tok/s  decode tok/s  sample us/tok        KV  resident")?;
     }
     for &branches in &args.branches {
         let m = measure(&mut model, args, branches, &interrupt)?;
         let prefill = args.prompt as f64 / m.prefill.as_secs_f64();
         let decode = (args.steps * branches) as f64 / m.decode.as_secs_f64();
+        let sample_us = m.sample.as_secs_f64() * 1e6 / (args.steps * branches) as f64;
         if output.json {
             documents.push(json!({
                 "branches": m.branches,
                 "prefill_tok_s": prefill,
                 "decode_tok_s": decode,
+                "sample_us": sample_us,
                 "kv_bytes": m.kv_bytes,
                 "rss_bytes": m.rss_bytes,
             }));
         } else {
             let rss = m.rss_bytes.map_or_else(|| "unknown".to_owned(), size::show);
             let kv = size::show(m.kv_bytes);
-            output.line(&format!("{:>8}  {prefill:>13.1}  {decode:>12.1}  {kv:>8}  {rss:>8}", m.branches))?;
+            output.line(&format!(
+                "{:>8}  {prefill:>13.1}  {decode:>12.1}  {sample_us:>13.1}  {kv:>8}  {rss:>8}",
+                m.branches
+            ))?;
         }
     }
     if output.json { output.document(&documents.into()) } else { Ok(()) }
@@ -102,16 +108,25 @@ fn measure(model: &mut Loaded, args: &DecodeArgs, n: usize, interrupt: &Interrup
     let prefill = start.elapsed();
 
     let branches = (0..n).map(|_| engine.fork(&root)).collect::<Result<Vec<Branch>, _>>()?;
-    let start = Instant::now();
+    // As `solve` draws; what was drawn is not what is fed, so that every run computes the same.
+    let mut sampler = Sampler::new(SamplerParams { temperature: 0.8, ..SamplerParams::default() })?;
+    let (mut decode, mut sample) = (Duration::ZERO, Duration::ZERO);
     for step in 0..args.steps {
         let mut batch = Batch::new(interrupt);
         branches.iter().enumerate().for_each(|(b, branch)| batch.push(branch, token(b + 1, step, vocab), Want::Logits));
+        let start = Instant::now();
         engine.forward(&batch, &mut rows)?;
+        decode += start.elapsed();
+        let start = Instant::now();
+        for (b, row) in (0..n).map_while(|b| rows.row(b)).enumerate() {
+            let uniform = Stream::new(0).child(b as u64).uniform(step as u64);
+            std::hint::black_box(sampler.sample_row(row, &[], uniform)?);
+        }
+        sample += start.elapsed();
     }
-    let decode = start.elapsed();
     let kv_bytes = engine.memory().kv;
     branches.into_iter().chain([root]).for_each(|b| engine.release(b));
-    Ok(Measured { branches: n, prefill, decode, kv_bytes, rss_bytes: process::resident_bytes() })
+    Ok(Measured { branches: n, prefill, decode, sample, kv_bytes, rss_bytes: process::resident_bytes() })
 }
 
 /// Tokens that differ between branches: what is measured is decoding, not what a model would say.

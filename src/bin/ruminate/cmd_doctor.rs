@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::exit::Failure;
 use crate::model::ModelArgs;
 use crate::output::{Output, Style};
+use crate::{signal, width};
 
 /// Show what this machine offers: instruction sets, cores, memory bandwidth, energy counters, and how many branches of a model
 /// decode at almost the price of one.
@@ -28,7 +29,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let energy = energy_counters();
     let kernels = args.model.isa.unwrap_or_else(Isa::detect).name();
     let mut model = args.model.load()?;
-    let widths = model.engine.measure_free_width()?;
+    let widths = width::measure(&mut model, &signal::token(), output)?;
     let free_width = model.engine.info().free_width;
     if output.json {
         return output.document(&json!({

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ruminate::engine::SamplerParams;
+use clap::builder::RangedU64ValueParser;
+use ruminate::engine::{Engine, SamplerParams};
 use ruminate::reason::{self, Strategy};
 use ruminate::search::{self, Algo, Budget, EarlyStop, Outcome, SearchParams, StopReason};
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style, escape};
 use crate::watch::Watch;
-use crate::{input, signal, size};
+use crate::{input, signal, size, width};
 
 /// Search for an answer: many lines of thought at once, and a vote over their answers.
 #[derive(clap::Args)]
@@ -30,6 +31,10 @@ pub struct Args {
     /// Samples, at most.
     #[arg(long, env = "RUMINATE_N", value_name = "N", default_value_t = 8)]
     n: usize,
+    /// Samples decoded at once, at most. Without it, as many as this machine decodes well together: measured once per model
+    /// and kept in the user's cache folder.
+    #[arg(long, env = "RUMINATE_WIDTH", value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    width: Option<usize>,
     /// When fewer samples are enough.
     #[arg(long, env = "RUMINATE_EARLY_STOP", value_enum, default_value_t = Stop::Beta)]
     early_stop: Stop,
@@ -78,6 +83,14 @@ impl Args {
         Ok(reason::by_name(name)?)
     }
 
+    fn lanes(&self) -> width::Lanes {
+        width::Lanes {
+            width: self.width,
+            branches: if self.algo == Algo::Greedy { 1 } else { self.n },
+            wall: self.budget_ms.map(Duration::from_millis),
+        }
+    }
+
     fn params(&self, stop_at_answer: bool) -> SearchParams {
         SearchParams {
             algo: self.algo,
@@ -108,8 +121,9 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let strategy = args.strategy()?;
     let mut model = args.model.load()?;
     let prompt = reason::prompt(strategy, question.trim(), &model.tokenizer, model.template.as_ref())?;
-    let mut watch = Watch::new(output);
     let cancel = signal::token();
+    let source = width::settle(&mut model, &args.lanes(), &cancel, output);
+    let mut watch = Watch::new(output);
     let outcome = search::solve(
         &mut model.engine,
         &model.tokenizer,
@@ -122,7 +136,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let outcome = outcome?;
     printed?;
     if output.json {
-        output.document(&document(args, strategy.name(), &outcome, &model))?;
+        output.document(&document(args, strategy.name(), &outcome, &model, source))?;
     } else if !outcome.is_empty() {
         show(output, &outcome)?;
     }
@@ -156,7 +170,7 @@ fn show(output: &Output, outcome: &Outcome) -> Result<(), Failure> {
     Ok(())
 }
 
-fn document(args: &Args, strategy: &str, outcome: &Outcome, model: &Loaded) -> serde_json::Value {
+fn document(args: &Args, strategy: &str, outcome: &Outcome, model: &Loaded, width: width::Source) -> serde_json::Value {
     let usage = &outcome.usage;
     let candidates = outcome.candidates.iter().map(|c| json!({"answer": c.answer, "votes": c.votes, "score": c.score}));
     json!({
@@ -180,6 +194,8 @@ fn document(args: &Args, strategy: &str, outcome: &Outcome, model: &Loaded) -> s
             "joules": null,
             "joules_source": null,
         },
+        "free_width": model.engine.info().free_width,
+        "free_width_source": width.name(),
         "model": model.document(&args.model.source.name()),
     })
 }

@@ -104,8 +104,8 @@ pub fn generate(
             }
             Err(e) => return Err(e.into()),
         }
-        let logits = rows.logits(0).ok_or_else(|| Error::new(ErrorKind::Internal, "the engine gave no logits"))?;
-        let drawn = sampler.sample(logits, &history, numbers.uniform(generated.tokens.len() as u64))?;
+        let row = rows.row(0).ok_or_else(|| Error::new(ErrorKind::Internal, "the engine gave no logits"))?;
+        let drawn = sampler.sample_row(row, &history, numbers.uniform(generated.tokens.len() as u64))?;
         if generated.tokens.is_empty() {
             generated.to_first_token = start.elapsed();
         }

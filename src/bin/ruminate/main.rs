@@ -26,6 +26,7 @@ mod signal;
 mod size;
 mod source;
 mod watch;
+mod width;
 
 use std::process::ExitCode;
 

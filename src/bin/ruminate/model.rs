@@ -73,6 +73,8 @@ pub enum Backend {
 /// An opened model.
 pub struct Loaded {
     pub engine: NativeEngine,
+    /// What the engine was made with.
+    pub options: NativeOptions,
     pub tokenizer: Tokenizer,
     pub template: Option<ChatTemplate>,
 }
@@ -97,7 +99,7 @@ impl ModelArgs {
             model.save_packed(&Team::new(options.threads)?, path)?;
         }
         let engine = NativeEngine::new(model, &options)?;
-        Ok(Loaded { engine, tokenizer, template })
+        Ok(Loaded { engine, options, tokenizer, template })
     }
 }
 

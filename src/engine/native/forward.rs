@@ -187,16 +187,14 @@ impl Pass<'_> {
             let x = &s.x[..for_logits * config.n_embd];
             s.acts.set(team, isa, Input::RmsNorm { x, weight, eps }, config.n_embd, &formats)?;
         }
-        let first = rows.logits.len();
-        rows.logits.resize(first + for_logits * config.n_vocab, 0.0);
-        let logits = &mut rows.logits[first..];
+        let (logits, blocks) = rows.add_logits(for_logits);
         let w = weights.output.packed(team)?;
         let bias = weights.output_bias.as_deref();
         kernels::matmul(team, isa, &s.acts, vec![Product { w, bias, out: logits, add: false }])?;
         if let Some(cap) = config.logit_softcap {
             kernels::soft_cap(team, isa, logits, cap);
         }
-        if kernels::all_finite(isa, logits) {
+        if kernels::logit_blocks(team, isa, logits, config.n_vocab, blocks) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::NonFinite, "the logits hold NaN or infinity; the output matrix may be damaged"))

@@ -25,8 +25,8 @@ use crate::limits::Limits;
 use crate::model::{Config, Model};
 use crate::simd::Isa;
 
-/// Branches that are assumed to decode at almost the price of one until
-/// [`measure_free_width`](NativeEngine::measure_free_width) has run.
+/// The free width until [`measure_free_width`](NativeEngine::measure_free_width) has run or
+/// [`set_free_width`](NativeEngine::set_free_width) tells it.
 const ASSUMED_FREE_WIDTH: usize = 8;
 
 /// How a native engine runs.

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::engine::native::NativeEngine;
 use crate::engine::{Batch, Branch, Engine, Rows, Want};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::observe::Interrupt;
 
 /// Widths that are tried.
-const WIDTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
-/// Passes per width; the fastest counts, because neighbours on the machine only ever slow a pass down.
-const PASSES: usize = 3;
+const WIDTHS: [usize; 10] = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64];
+/// Rounds over all widths; a width's fastest pass counts, because neighbours on the machine only ever slow a pass down,
+/// and rather in spells than evenly.
+const ROUNDS: usize = 3;
 /// A width is enough when it reaches this share of the best rate.
 const ENOUGH: f64 = 0.9;
 
@@ -31,42 +32,107 @@ impl WidthCost {
 }
 
 impl NativeEngine {
-    /// Times decoding at several widths and sets [`free_width`](crate::engine::ModelInfo::free_width) to the narrowest
-    /// that reaches nine tenths of the best rate. Takes about 20 passes; leaves no branch behind.
-    pub fn measure_free_width(&mut self) -> Result<Vec<WidthCost>> {
+    /// The widest [`free_width`](crate::engine::ModelInfo::free_width) that is ever measured.
+    pub const WIDEST: usize = WIDTHS[WIDTHS.len() - 1];
+
+    /// Times decoding at widths from 1 to [`WIDEST`](Self::WIDEST) and sets
+    /// [`free_width`](crate::engine::ModelInfo::free_width) to the narrowest that reaches nine tenths of the best rate.
+    ///
+    /// A batch shares the reading of the weights; its arithmetic grows with it. So the rate rises steeply, then hardly:
+    /// past the knee more lanes buy nothing but later answers, more KV and more work thrown away by an early stop.
+    ///
+    /// Three rounds, about 30 passes and 630 tokens in all; leaves no branch behind. When `interrupt` fires, or KV runs
+    /// short, what was timed so far counts; [`Cancelled`](ErrorKind::Cancelled), and the old width, before the end of the
+    /// first round.
+    pub fn measure_free_width(&mut self, interrupt: &Interrupt) -> Result<Vec<WidthCost>> {
         let root = self.root()?;
         let mut forks = Vec::new();
-        let costs = self.time_widths(&root, &mut forks);
+        let costs = self.time_widths(&root, &mut forks, interrupt);
         forks.into_iter().for_each(|branch| self.release(branch));
         self.release(root);
         let costs = costs?;
-        let best = costs.iter().map(WidthCost::rate).fold(0.0, f64::max);
-        if let Some(enough) = costs.iter().find(|c| c.rate() >= ENOUGH * best) {
-            self.info.free_width = enough.width;
+        if let Some(width) = knee(&costs) {
+            self.set_free_width(width);
         }
         Ok(costs)
     }
 
-    fn time_widths(&mut self, root: &Branch, forks: &mut Vec<Branch>) -> Result<Vec<WidthCost>> {
+    /// Sets [`free_width`](crate::engine::ModelInfo::free_width), at least 1, to what an earlier measurement found for the
+    /// same model, machine and options.
+    pub fn set_free_width(&mut self, width: usize) {
+        self.info.free_width = width.max(1);
+    }
+
+    fn time_widths(&mut self, root: &Branch, forks: &mut Vec<Branch>, interrupt: &Interrupt) -> Result<Vec<WidthCost>> {
         let mut rows = Rows::new();
-        let mut batch = Batch::new(&Interrupt::default());
+        let mut batch = Batch::new(interrupt);
         batch.push(root, 0, Want::Logits);
         self.forward(&batch, &mut rows)?; // Warms the weights' pages and the buffers.
-        let mut costs = Vec::with_capacity(WIDTHS.len());
-        for width in WIDTHS {
-            while forks.len() < width {
-                forks.push(self.fork(root)?);
+        let mut costs: Vec<WidthCost> = Vec::with_capacity(WIDTHS.len());
+        for round in 0..ROUNDS {
+            for (i, width) in WIDTHS.into_iter().enumerate() {
+                if round > 0 && i >= costs.len() {
+                    break;
+                }
+                let pass = match self.time_pass(root, forks, width, interrupt, &mut rows) {
+                    Ok(pass) => pass,
+                    Err(error) if error.kind() == ErrorKind::Memory && i > 0 => break,
+                    Err(error) if error.kind() == ErrorKind::Cancelled && round > 0 => return Ok(costs),
+                    Err(error) => return Err(error),
+                };
+                match costs.get_mut(i) {
+                    Some(cost) => cost.pass = cost.pass.min(pass),
+                    None => costs.push(WidthCost { width, pass }),
+                }
             }
-            let mut pass = Duration::MAX;
-            for _ in 0..PASSES {
-                let mut batch = Batch::new(&Interrupt::default());
-                forks.iter().for_each(|branch| batch.push(branch, 0, Want::Logits));
-                let start = Instant::now();
-                self.forward(&batch, &mut rows)?;
-                pass = pass.min(start.elapsed());
-            }
-            costs.push(WidthCost { width, pass });
         }
         Ok(costs)
+    }
+
+    /// One pass of one token for each of `width` branches.
+    fn time_pass(
+        &mut self,
+        root: &Branch,
+        forks: &mut Vec<Branch>,
+        width: usize,
+        interrupt: &Interrupt,
+        rows: &mut Rows,
+    ) -> Result<Duration> {
+        while forks.len() < width {
+            forks.push(self.fork(root)?);
+        }
+        let mut batch = Batch::new(interrupt);
+        forks.iter().take(width).for_each(|branch| batch.push(branch, 0, Want::Logits));
+        let start = Instant::now();
+        self.forward(&batch, rows)?;
+        Ok(start.elapsed())
+    }
+}
+
+/// The narrowest width whose rate is enough.
+fn knee(costs: &[WidthCost]) -> Option<usize> {
+    let best = costs.iter().map(WidthCost::rate).fold(0.0, f64::max);
+    costs.iter().find(|cost| cost.rate() >= ENOUGH * best).map(|cost| cost.width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_knee_is_the_narrowest_width_near_the_best_rate() {
+        let costs = |pass_ms: &[u64]| -> Vec<WidthCost> {
+            WIDTHS
+                .iter()
+                .zip(pass_ms)
+                .map(|(&width, &ms)| WidthCost { width, pass: Duration::from_millis(ms) })
+                .collect()
+        };
+        assert_eq!(knee(&costs(&[10, 10, 10, 10, 10, 10, 10, 10, 10, 10])), Some(64), "passes of one price");
+        assert_eq!(knee(&costs(&[10, 20, 40, 80, 120, 160, 240, 320, 480, 640])), Some(1), "tokens of one price");
+        // 100, 182, 308, 444, 480, 533, 545, 552, 558 and 561 tokens a second.
+        assert_eq!(knee(&costs(&[10, 11, 13, 18, 25, 30, 44, 58, 86, 114])), Some(16));
+        assert_eq!(knee(&costs(&[10])), Some(1));
+        assert_eq!(knee(&[]), None);
     }
 }

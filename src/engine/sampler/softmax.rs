@@ -1,71 +1,31 @@
-//! One pass over a row of logits: its peak, and its exponentials summed in a fixed order.
+//! A row's peak and the mass of its blocks, from what is known of each block.
 //!
-//! Everything is written over fixed lanes without branches, so that it vectorizes, and without the system's `exp`, so
-//! that the bits are the same everywhere.
+//! Sums go in a fixed order, and the system's `exp` is not used, so that the bits are the same everywhere.
 
 use crate::error::{Error, ErrorKind, Result};
-
-const LANES: usize = 16;
-/// Logits whose exponentials are summed together: the unit in which an inverse transform skips ahead.
-pub(super) const BLOCK: usize = 512;
+use crate::kernels::LogitBlock;
 
 /// The largest logit; [`NonFinite`](ErrorKind::NonFinite) for a row with NaN or +inf, or with nothing above -inf.
-pub(super) fn peak(logits: &[f32]) -> Result<f32> {
-    let mut best = [f32::NEG_INFINITY; LANES];
-    let mut bad = [0u32; LANES];
-    let (chunks, rest) = logits.as_chunks::<LANES>();
-    for chunk in chunks {
-        for ((best, bad), &x) in best.iter_mut().zip(&mut bad).zip(chunk) {
-            *best = if x > *best { x } else { *best };
-            *bad |= u32::from(x.is_nan() | (x == f32::INFINITY));
-        }
-    }
-    for ((best, bad), &x) in best.iter_mut().zip(&mut bad).zip(rest) {
-        *best = if x > *best { x } else { *best };
-        *bad |= u32::from(x.is_nan() | (x == f32::INFINITY));
-    }
-    if bad.iter().any(|&b| b != 0) {
+pub(super) fn peak(blocks: &[LogitBlock]) -> Result<f32> {
+    if blocks.iter().any(|block| block.sum.is_nan()) {
         return Err(Error::new(
             ErrorKind::NonFinite,
             "the logits hold NaN or infinity: the model file is damaged or its type overflows",
         ));
     }
-    let peak = best.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let peak = blocks.iter().fold(f32::NEG_INFINITY, |peak, block| peak.max(block.max));
     if peak == f32::NEG_INFINITY {
         return Err(Error::new(ErrorKind::NonFinite, "every logit is -infinity: no token can follow"));
     }
     Ok(peak)
 }
 
-/// The largest of `values`, which hold no NaN; -inf for none.
-pub(super) fn max(values: &[f32]) -> f32 {
-    let mut best = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (best, &x) in best.iter_mut().zip(chunk) {
-            *best = if x > *best { x } else { *best };
-        }
-    }
-    best.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
-}
-
-/// Sums of `exp((logit - peak) * inverse)` for each [`BLOCK`] of logits into `sums`; returns their total.
-pub(super) fn sum_exp(logits: &[f32], peak: f32, inverse: f32, sums: &mut Vec<f64>) -> f64 {
-    sums.clear();
-    sums.extend(logits.chunks(BLOCK).map(|block| {
-        let mut lanes = [0f32; LANES];
-        let (chunks, rest) = block.as_chunks::<LANES>();
-        for chunk in chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                *lane += exp((x - peak) * inverse);
-            }
-        }
-        for (lane, &x) in lanes.iter_mut().zip(rest) {
-            *lane += exp((x - peak) * inverse);
-        }
-        lanes.into_iter().map(f64::from).sum::<f64>()
-    }));
-    sums.iter().sum()
+/// The sum of `exp((logit - peak) * inverse)` for each block, whose own sums are relative to its own maximum, into
+/// `masses`; returns their total.
+pub(super) fn masses(blocks: &[LogitBlock], peak: f32, inverse: f32, masses: &mut Vec<f64>) -> f64 {
+    masses.clear();
+    masses.extend(blocks.iter().map(|block| f64::from(exp((block.max - peak) * inverse)) * f64::from(block.sum)));
+    masses.iter().sum()
 }
 
 /// e^x for x <= 0, to 1e-7 relative; 0 below -87, where the result would be subnormal.
@@ -94,6 +54,14 @@ pub(super) fn exp(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::{LOGIT_BLOCK, logit_block_count, row_logit_blocks};
+    use crate::simd::Isa;
+
+    fn blocks(logits: &[f32]) -> Vec<LogitBlock> {
+        let mut blocks = vec![LogitBlock::EMPTY; logit_block_count(logits.len())];
+        row_logit_blocks(Isa::detect(), logits, &mut blocks);
+        blocks
+    }
 
     #[test]
     fn exp_is_as_good_as_the_systems() {
@@ -109,22 +77,23 @@ mod tests {
     }
 
     #[test]
-    fn sums_cover_every_length() {
+    fn masses_cover_every_length() {
         for n in [1usize, 15, 16, 17, 511, 512, 513, 2000] {
             let logits: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin() * 4.0).collect();
-            let peak = peak(&logits).unwrap();
+            let blocks = blocks(&logits);
+            let peak = peak(&blocks).unwrap();
             assert_eq!(peak, logits.iter().copied().fold(f32::MIN, f32::max));
-            assert_eq!(max(&logits), peak);
-            let mut sums = Vec::new();
-            let total = sum_exp(&logits, peak, 0.5, &mut sums);
-            let truth: f64 = logits.iter().map(|&x| (f64::from(x - peak) * 0.5).exp()).sum();
+            let mut by_block = Vec::new();
+            let total = masses(&blocks, peak, 1.0, &mut by_block);
+            let truth: f64 = logits.iter().map(|&x| f64::from(x - peak).exp()).sum();
             assert!((total - truth).abs() / truth < 1e-6);
-            assert_eq!(sums.len(), n.div_ceil(BLOCK));
+            assert_eq!(by_block.len(), n.div_ceil(LOGIT_BLOCK));
         }
     }
 
     #[test]
     fn a_row_without_a_finite_peak_is_an_error_wherever_the_fault_stands() {
+        let peak = |logits: &[f32]| peak(&blocks(logits));
         for at in [0, 15, 16, 40] {
             for fault in [f32::NAN, f32::INFINITY] {
                 let mut logits = vec![0f32; 41];

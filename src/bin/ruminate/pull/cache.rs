@@ -23,11 +23,16 @@ pub struct RepoCache {
 
 /// `$HF_HOME`, else the folder that the hub's tools use by default.
 pub fn home() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    set("HF_HOME").or_else(|| {
-        let cache = set("XDG_CACHE_HOME").or_else(|| env::home_dir().map(|h| h.join(".cache")));
-        cache.map(|c| c.join("huggingface"))
-    })
+    set("HF_HOME").or_else(|| user_cache().map(|c| c.join("huggingface")))
+}
+
+/// `$XDG_CACHE_HOME`, else `.cache` in the user's home folder.
+pub fn user_cache() -> Option<PathBuf> {
+    set("XDG_CACHE_HOME").or_else(|| env::home_dir().map(|h| h.join(".cache")))
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
 impl Cache {
