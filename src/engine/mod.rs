@@ -1,6 +1,7 @@
 //! The one seam between search and arithmetic: branches that share their prefix's KV, decoded together.
 
 mod batch;
+mod lookup;
 pub mod native;
 mod rng;
 mod sampler;
@@ -8,6 +9,7 @@ mod sampler;
 pub(crate) mod toy;
 
 pub use batch::{Batch, Row, Rows, Want};
+pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};
 

@@ -144,6 +144,45 @@ fn run_generates_the_same_text_for_the_same_seed() {
 }
 
 #[test]
+fn drafts_change_neither_tokens_nor_log_probabilities() {
+    let calm = "Ann has 3 apples and buys 4 more. How many apples does she have?";
+    let loud = "Tom has 5 pens. ".repeat(12);
+    let mut saved = 0;
+    for (prompt, n, extra) in [
+        (calm, "200", &[][..]),
+        (&loud, "200", &[]),
+        (&loud, "1", &[]),
+        (&loud, "2", &[]),
+        (&loud, "7", &[]),
+        (&loud, "200", &["--ctx", "96", "--raw"]),
+        (&loud, "200", &["--raw"]),
+        (&loud, "60", &["--raw", "--repetition-penalty", "1.2"]),
+    ] {
+        let run = |draft: &str| {
+            let args = ["run", "--json", "--temp", "0", "--prompt", prompt, "-n", n, "--draft", draft];
+            document(&ruminate(&[&args[..], extra].concat()))
+        };
+        let plain = run("0");
+        for draft in ["1", "4", "64"] {
+            let ahead = run(draft);
+            for field in ["text", "tokens", "logprobs", "stop_reason"] {
+                assert_eq!(ahead[field], plain[field], "{prompt}, {n} tokens, {extra:?}, drafts of {draft}");
+            }
+            let passes = [&plain, &ahead].map(|run| run["usage"]["forward_passes"].as_u64().unwrap());
+            saved += passes[0].checked_sub(passes[1]).unwrap();
+        }
+    }
+    assert!(saved > 20, "drafts saved {saved} passes");
+    let talk = |draft: &str| {
+        let turns = format!("{calm}\n{calm}\n{loud}\n");
+        let output = ruminate_with(&["chat", "--json", "--temp", "0", "-n", "40", "--draft", draft], &turns);
+        document(&output)["messages"].clone()
+    };
+    assert_eq!(talk("4"), talk("0"));
+    assert_fails(&ruminate(&["run", "--prompt", "x", "--draft", "65"]), 2, "0 to 64");
+}
+
+#[test]
 fn run_streams_plain_text_into_a_pipe() {
     let output = ruminate_with(&["run", "--temp", "0", "--max-tokens", "8"], "Ann has 3 apples.");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");

@@ -72,8 +72,7 @@ impl Talk {
         model.engine.truncate(&mut self.branch, shared)?;
         let interrupt = Interrupt { cancel: signal::token(), deadline: None };
         let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
-        let rest = prompt.get(shared..).unwrap_or_default();
-        let reply = generate(model, &self.branch, rest, &args.sampling, args.max_tokens, &interrupt, &mut show)?;
+        let reply = generate(model, &mut self.branch, &prompt, &args.sampling, args.max_tokens, &interrupt, &mut show)?;
         if !output.json {
             output.line("")?;
         }

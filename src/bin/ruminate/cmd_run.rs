@@ -37,9 +37,9 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         return Err(Failure::usage("the prompt has no tokens"));
     }
     let interrupt = Interrupt { cancel: signal::token(), deadline: None };
-    let branch = model.engine.root()?;
+    let mut branch = model.engine.root()?;
     let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
-    let done = generate(&mut model, &branch, &prompt, &args.sampling, args.max_tokens, &interrupt, &mut show)?;
+    let done = generate(&mut model, &mut branch, &prompt, &args.sampling, args.max_tokens, &interrupt, &mut show)?;
     let memory = model.engine.memory();
     if output.json {
         output.document(&json!({

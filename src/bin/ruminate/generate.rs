@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ruminate::engine::{Batch, Branch, Engine, Rows, Sampler, SamplerParams, Stream, Want};
+use ruminate::engine::{Branch, Engine, Lookup, Rows, Sampled, Sampler, SamplerParams, Stream, pass_ahead};
 use ruminate::observe::Interrupt;
 use ruminate::text::{StreamDecoder, TokenId};
 use ruminate::{Error, ErrorKind};
@@ -30,6 +30,14 @@ pub struct SamplingArgs {
     /// Seed of the random numbers.
     #[arg(long, env = "RUMINATE_SEED", value_name = "S", default_value_t = 0)]
     pub seed: u64,
+    /// With --temp 0, let the text so far propose N tokens per pass; the output stays the same. 0 for none.
+    #[arg(long, env = "RUMINATE_DRAFT", value_name = "N", default_value_t = 4, value_parser = drafted)]
+    pub draft: usize,
+}
+
+/// Drafts are short: a pass that computes many tokens in vain is slow.
+fn drafted(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n <= 64).ok_or_else(|| "give a number from 0 to 64".into())
 }
 
 impl SamplingArgs {
@@ -58,13 +66,14 @@ pub struct Generated {
     pub elapsed: Duration,
 }
 
-/// Appends `prompt` to `branch` and generates at most `max_tokens` more; `show` gets the text as it grows.
+/// Appends to `branch`, which holds the start of `prompt`, the rest of it and generates at most `max_tokens` more; `show`
+/// gets the text as it grows.
 ///
 /// The branch then holds the prompt and all generated tokens but the last. A prompt that does not fit the context is an error;
 /// a context that fills up later ends the generation.
 pub fn generate(
     model: &mut Loaded,
-    branch: &Branch,
+    branch: &mut Branch,
     prompt: &[TokenId],
     args: &SamplingArgs,
     max_tokens: usize,
@@ -74,15 +83,16 @@ pub fn generate(
     let mut sampler = Sampler::new(args.params())?;
     let numbers = Stream::new(args.seed);
     let n_ctx = model.engine.info().n_ctx;
-    let held = model.engine.len(branch);
-    if held + prompt.len() > n_ctx {
-        let message = format!("the prompt has {} tokens, the context holds {n_ctx}", held + prompt.len());
+    if prompt.len() > n_ctx {
+        let message = format!("the prompt has {} tokens, the context holds {n_ctx}", prompt.len());
         return Err(Error::new(ErrorKind::ContextLength, message).into());
     }
     let start = Instant::now();
     let mut decoder = StreamDecoder::continuing(false);
     let mut rows = Rows::new();
-    let mut history = prompt.to_vec();
+    let mut lookup = Lookup::new(prompt);
+    let n_draft = if args.temp == 0.0 { args.draft } else { 0 };
+    let mut drawn: Vec<Sampled> = Vec::new();
     let mut generated = Generated {
         text: String::new(),
         tokens: Vec::new(),
@@ -92,11 +102,25 @@ pub fn generate(
         to_first_token: Duration::ZERO,
         elapsed: Duration::ZERO,
     };
-    let mut next: Vec<TokenId> = prompt.to_vec();
-    while generated.tokens.len() < max_tokens && model.engine.len(branch) + next.len() <= n_ctx {
-        let mut batch = Batch::new(interrupt);
-        batch.extend(branch, &next, Want::Logits);
-        match model.engine.forward(&batch, &mut rows) {
+    let mut next = prompt.get(model.engine.len(branch)..).unwrap_or_default().to_vec();
+    let mut open = true;
+    while open && generated.tokens.len() < max_tokens && model.engine.len(branch) + next.len() <= n_ctx {
+        let done = generated.tokens.len();
+        // Every drafted token that is confirmed is followed by one more draw.
+        let draft = lookup.propose(n_draft.min(max_tokens - done - 1)).to_vec();
+        let (engine, tokenizer) = (&mut model.engine, &model.tokenizer);
+        let pass = pass_ahead(engine, branch, &next, &draft, interrupt, &mut rows, &mut |row| {
+            let number = numbers.uniform((done + drawn.len()) as u64);
+            let sampled = sampler.sample_row(row, lookup.line(), number)?;
+            if tokenizer.is_eog(sampled.token) {
+                open = false;
+                return Ok(None);
+            }
+            lookup.push(sampled.token);
+            drawn.push(sampled);
+            Ok(Some(sampled.token))
+        });
+        match pass {
             Ok(()) => generated.passes += 1,
             Err(e) if e.kind() == ErrorKind::Cancelled => {
                 generated.stop_reason = "cancelled";
@@ -104,22 +128,21 @@ pub fn generate(
             }
             Err(e) => return Err(e.into()),
         }
-        let row = rows.row(0).ok_or_else(|| Error::new(ErrorKind::Internal, "the engine gave no logits"))?;
-        let drawn = sampler.sample_row(row, &history, numbers.uniform(generated.tokens.len() as u64))?;
-        if generated.tokens.is_empty() {
+        if done == 0 {
             generated.to_first_token = start.elapsed();
         }
-        if model.tokenizer.is_eog(drawn.token) {
+        if !open {
             generated.stop_reason = "finished";
-            break;
         }
-        history.push(drawn.token);
-        generated.tokens.push(drawn.token);
-        generated.logprobs.push(drawn.logprob);
-        let text = decoder.push(&model.tokenizer, drawn.token);
-        generated.text.push_str(text);
-        show(text)?;
-        next = vec![drawn.token];
+        next.clear();
+        for sampled in drawn.drain(..) {
+            generated.tokens.push(sampled.token);
+            generated.logprobs.push(sampled.logprob);
+            let text = decoder.push(&model.tokenizer, sampled.token);
+            generated.text.push_str(text);
+            show(text)?;
+            next = vec![sampled.token];
+        }
     }
     let rest = decoder.finish();
     generated.text.push_str(rest);
