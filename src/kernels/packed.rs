@@ -70,9 +70,14 @@ impl GroupLayout {
 impl PackedMatrix {
     /// Packs `w`, with the team.
     pub fn new(team: &Team, w: &MatrixView<'_>) -> Result<Self> {
+        Self::new_in_steps(team, w, &|_| ())
+    }
+
+    /// Packs `w`, with the team, and tells `done` step by step which bytes of `w` are not needed any more.
+    pub fn new_in_steps(team: &Team, w: &MatrixView<'_>, done: &dyn Fn(Range<usize>)) -> Result<Self> {
         let (ty, rows, cols) = (w.ty(), w.rows(), w.cols());
         let (layout, len) = sizes(ty, rows, cols)?;
-        let bytes = Bytes::filled(len, |out| pack::groups(team, w, &layout, out))?;
+        let bytes = Bytes::filled(len, |out| pack::groups(team, w, &layout, out, done))?;
         Ok(Self { ty, rows, cols, layout, bytes, range: 0..len })
     }
 

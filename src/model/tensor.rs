@@ -68,8 +68,9 @@ impl Tensor {
             return Ok(matrix);
         }
         self.bytes.advise_will_need(self.range.clone());
-        let matrix = PackedMatrix::new(team, &self.view()?)?;
-        self.bytes.advise_dont_need(self.range.clone());
+        let matrix = PackedMatrix::new_in_steps(team, &self.view()?, &|done| {
+            self.bytes.advise_dont_need(self.range.start + done.start..self.range.start + done.end);
+        })?;
         Ok(self.packed.matrix.get_or_init(|| matrix))
     }
 

@@ -5,15 +5,31 @@ use crate::exec::Team;
 use crate::kernels::MatrixView;
 use crate::quant::QuantType::{self, *};
 use crate::quant::{BlockIQ4_XS, BlockQ3_K, q4_k};
+use std::ops::Range;
 
-/// Fills `out`, zeros so far, with the groups of `w`.
-pub(super) fn groups(team: &Team, w: &MatrixView<'_>, layout: &GroupLayout, out: &mut [u8]) {
-    team.for_each_chunk_mut(out, layout.group, |group, out| {
-        let first = group * GROUP_ROWS;
-        for r in 0..GROUP_ROWS.min(w.rows().saturating_sub(first)) {
-            row(w.ty(), w.row(first + r), r, layout, out);
-        }
-    });
+/// Bytes of the file that are packed before `done` hears of them: enough to keep all threads busy.
+const STEP_BYTES: usize = 8 << 20;
+
+/// Fills `out`, zeros so far, with the groups of `w`, and tells `done` which of its bytes are not needed any more.
+pub(super) fn groups(
+    team: &Team,
+    w: &MatrixView<'_>,
+    layout: &GroupLayout,
+    out: &mut [u8],
+    done: &dyn Fn(Range<usize>),
+) {
+    let row_bytes = w.row(0).len().max(1);
+    let step = (STEP_BYTES / (GROUP_ROWS * row_bytes)).max(1);
+    for (i, out) in out.chunks_mut(step * layout.group.max(1)).enumerate() {
+        let start = i * step * GROUP_ROWS;
+        team.for_each_chunk_mut(out, layout.group, |group, out| {
+            let first = start + group * GROUP_ROWS;
+            for r in 0..GROUP_ROWS.min(w.rows().saturating_sub(first)) {
+                row(w.ty(), w.row(first + r), r, layout, out);
+            }
+        });
+        done(start * row_bytes..(start + step * GROUP_ROWS).min(w.rows()) * row_bytes);
+    }
 }
 
 /// One row of blocks into place `r` of its group.
