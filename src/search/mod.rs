@@ -9,6 +9,7 @@ pub mod answer;
 mod algo;
 mod budget;
 mod control;
+mod energy;
 mod lane;
 mod outcome;
 mod tree;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use self::algo::Algo;
 pub use self::budget::{Budget, Usage};
+pub use self::energy::{EnergyMeter, EnergySource, Joules, PowerModel};
 pub use self::outcome::{Candidate, Outcome, StopReason};
 pub use self::vocabulary::Vocabulary;
 pub use self::vote::EarlyStop;
