@@ -140,8 +140,11 @@ def main():
                 print(show(rows[-1]), flush=True)
     if args.json:
         settings = {"threads": args.threads, "rounds": args.rounds, "quick": args.quick, "avx2": args.avx2}
-        machine = {"system": platform.platform(), "processor": cpu_name(), "cores": os.cpu_count()}
-        print(json.dumps({"machine": machine, "crate": f"{CRATE} {VERSION}", **settings, "results": rows}, indent=1))
+        print(json.dumps({"machine": machine(), "crate": f"{CRATE} {VERSION}", **settings, "results": rows}, indent=1))
+
+
+def machine():
+    return {"system": platform.platform(), "processor": cpu_name(), "cores": os.cpu_count()}
 
 
 def cpu_name():

@@ -1,4 +1,7 @@
-//! `bench`: how fast this machine decodes.
+//! `bench`: how fast this machine decodes and searches.
+
+mod search;
+mod stopwatch;
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +25,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Decode(DecodeArgs),
+    Search(Box<search::SearchBenchArgs>),
 }
 
 /// Prefill a prompt once, fork it, decode all branches together. Drawing tokens is timed apart from that.
@@ -56,7 +60,13 @@ struct Measured {
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let What::Decode(args) = &args.what;
+    match &args.what {
+        What::Decode(args) => decode(args, output),
+        What::Search(args) => search::run(args, output),
+    }
+}
+
+fn decode(args: &DecodeArgs, output: &Output) -> Result<(), Failure> {
     if args.prompt == 0 || args.steps == 0 || args.branches.contains(&0) {
         return Err(Failure::usage("--prompt, --gen and --branches count from 1"));
     }

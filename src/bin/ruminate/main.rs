@@ -7,6 +7,7 @@ mod cmd_completions;
 mod cmd_detokenize;
 mod cmd_doctor;
 mod cmd_estimate;
+mod cmd_eval;
 mod cmd_inspect;
 mod cmd_list;
 mod cmd_perplexity;
@@ -15,6 +16,8 @@ mod cmd_rm;
 mod cmd_run;
 mod cmd_solve;
 mod cmd_tokenize;
+mod dataset;
+mod eval;
 mod exit;
 mod generate;
 mod input;
@@ -22,9 +25,11 @@ mod model;
 mod output;
 mod process;
 mod pull;
+mod search_args;
 mod signal;
 mod size;
 mod source;
+mod spent;
 mod watch;
 mod width;
 
@@ -60,6 +65,7 @@ enum Command {
     Tokenize(cmd_tokenize::Args),
     Detokenize(cmd_detokenize::Args),
     Perplexity(cmd_perplexity::Args),
+    Eval(cmd_eval::Args),
     Bench(cmd_bench::Args),
     Pull(cmd_pull::Args),
     List(cmd_list::Args),
@@ -90,6 +96,7 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Tokenize(args) => cmd_tokenize::run(&args, output),
         Command::Detokenize(args) => cmd_detokenize::run(&args, output),
         Command::Perplexity(args) => cmd_perplexity::run(&args, output),
+        Command::Eval(args) => cmd_eval::run(&args, output),
         Command::Bench(args) => cmd_bench::run(&args, output),
         Command::Pull(args) => cmd_pull::run(&args, output),
         Command::List(args) => cmd_list::run(&args, output),

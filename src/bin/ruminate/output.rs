@@ -88,7 +88,7 @@ impl Output {
 
     /// A bar on standard error that counts `what`; hidden when notes are.
     pub fn count_progress(&self, what: &str, total: u64) -> ProgressBar {
-        self.progress(what, total, "{msg} {pos}/{len} {bar:24} {eta}")
+        self.progress(what, total, "{msg} {pos}/{len} {bar:24} {per_sec} {eta}")
     }
 
     fn progress(&self, what: &str, total: u64, template: &str) -> ProgressBar {

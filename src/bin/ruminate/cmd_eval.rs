@@ -1,0 +1,273 @@
+//! `eval`: accuracy over a question set.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use ruminate::ErrorKind;
+use ruminate::engine::Engine;
+use ruminate::reason::{self, Strategy};
+use ruminate::search::{self, EnergyMeter, PowerModel, StopReason};
+use ruminate::storage;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::dataset::{Dataset, Format, Question};
+use crate::eval::{self, Key, Log, Record, Samples, Summary};
+use crate::exit::{Code, Failure};
+use crate::model::{Loaded, ModelArgs};
+use crate::output::{Output, Style};
+use crate::search_args::{SearchArgs, Setting};
+use crate::{input, signal, width};
+
+/// Measure accuracy over a question set, for one search or for several side by side.
+///
+/// --algo, --n, --budget-tokens and --budget-ms take lists with commas; every combination is measured, row by row. The first one
+/// is what the others are compared with. Intervals are Wilson's at 95 %, p is McNemar's exact two-sided one.
+///
+/// A game24 set is the CSV of the Tree-of-Thoughts paper, whose test is --rows 900..1000.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The question set: JSON lines, or CSV for game24; `-` reads standard input.
+    #[arg(value_name = "FILE", required_unless_present = "data")]
+    file: Option<PathBuf>,
+    /// The question set, as a flag.
+    #[arg(long, env = "RUMINATE_DATA", value_name = "FILE", conflicts_with = "file")]
+    data: Option<PathBuf>,
+    /// Its format; without it, what its first row shows.
+    #[arg(long, env = "RUMINATE_FORMAT", value_enum)]
+    format: Option<Format>,
+    /// Rows from A on, B left out, counted from 0; all without it.
+    #[arg(long, env = "RUMINATE_ROWS", value_name = "A..B", value_parser = rows)]
+    rows: Option<Range<usize>>,
+    /// Rows to leave out at the start.
+    #[arg(long, env = "RUMINATE_OFFSET", value_name = "N", default_value_t = 0, conflicts_with = "rows")]
+    offset: usize,
+    /// Rows, at most.
+    #[arg(long, env = "RUMINATE_LIMIT", value_name = "N", conflicts_with = "rows")]
+    limit: Option<usize>,
+    /// Runs of every row, with the seeds S, S+1, ….
+    #[arg(long, env = "RUMINATE_REPEAT", value_name = "N", default_value_t = 1)]
+    repeat: usize,
+    /// Append every result to this file of JSON lines, and go on where a run that was stopped left off.
+    #[arg(long, env = "RUMINATE_OUT", value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write a page with curves, table and answers, which needs no network.
+    #[arg(long, env = "RUMINATE_REPORT", value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Watts of one busy core, for estimates of energy where nothing counts it.
+    #[arg(long, env = "RUMINATE_WATTS_PER_CORE", value_name = "W", value_parser = watts)]
+    watts_per_core: Option<f64>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    search: SearchArgs,
+}
+
+/// Everything that the searches of one run share.
+struct Run<'a> {
+    args: &'a Args,
+    strategy: &'a dyn Strategy,
+    settings: Vec<Setting>,
+    power: PowerModel,
+}
+
+pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let path =
+        args.data.as_ref().or(args.file.as_ref()).ok_or_else(|| Failure::usage("the question set is missing"))?;
+    let text = input::file(path)?;
+    let named = |e: String| Failure::data(format!("{}: {e}", path.display()));
+    let data = Dataset::parse(&text, args.format).map_err(named)?;
+    let rows = args.chosen(data.questions.len())?;
+    let own_model = args.model.source.model.is_some();
+    let strategy = args.search.strategy(own_model && !data.format.is_puzzle())?;
+    let power = PowerModel::of_this_machine();
+    let power = args.watts_per_core.map_or(power, |watts| power.with_busy_watts(watts));
+    let run = Run { args, strategy: &*strategy, settings: args.search.settings(), power };
+    for setting in &run.settings {
+        args.search.params(setting, true, 0).validate()?;
+    }
+    let mut model = args.model.load()?;
+    let about =
+        json!({ "file": path.display().to_string(), "format": data.format.name(), "rows": data.questions.len() });
+    let mut log = match &args.out {
+        Some(out) => Log::open(out, &run.fixed(&text, &data, &model), &about)?,
+        None => Log::in_memory(),
+    };
+    let todo = run.todo(&rows, &log);
+    let cancel = signal::token();
+    width::settle(&mut model, &args.search.lanes(&run.settings), &cancel, output);
+    let bar = output.count_progress("searches", todo.len() as u64);
+    let mut right = 0usize;
+    let mut finished = true;
+    for (at, (setting, key)) in todo.into_iter().enumerate() {
+        let question = data.questions.get(key.row).ok_or_else(|| Failure::usage("a row is out of range"))?;
+        let record =
+            if cancel.is_cancelled() { None } else { run.search(&mut model, question, &setting, key, &cancel)? };
+        let Some(record) = record else {
+            finished = false;
+            break;
+        };
+        right += usize::from(record.correct);
+        log.push(record)?;
+        bar.set_message(format!("{right} of {} right,", at + 1));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let records: Vec<Record> = log.records().iter().filter(|r| run.covers(&rows, &r.key)).cloned().collect();
+    let summaries = eval::summarise(&run.settings, args.search.draws_all(), &records);
+    let document = json!({ "finished": finished, "data": about, "strategy": run.strategy.name(), "model": model.document(&args.model.source.name()) });
+    if let Some(path) = &args.report {
+        let page = eval::page(&document, &summaries, &data.questions, &records);
+        storage::save_atomic(path, |out| {
+            out.write_all(page.as_bytes()).map_err(|e| ruminate::Error::new(ErrorKind::Io, format!("writing: {e}")))
+        })?;
+        output.note(Style::Dim, &format!("report: {}", path.display()));
+    }
+    if output.json {
+        output.document(&whole(document, &summaries, &data.questions, &records)?)?;
+    } else {
+        eval::show(output, &summaries)?;
+    }
+    if finished { Ok(()) } else { Err(Failure::quiet(Code::Interrupted)) }
+}
+
+impl Args {
+    /// The rows that are wanted of a set of `n`.
+    fn chosen(&self, n: usize) -> Result<Range<usize>, Failure> {
+        if self.repeat == 0 {
+            return Err(Failure::usage("--repeat counts from 1"));
+        }
+        let chosen = match &self.rows {
+            Some(rows) => rows.start..if rows.end == usize::MAX { n } else { rows.end },
+            None => self.offset..self.limit.map_or(n, |limit| self.offset.saturating_add(limit).min(n)),
+        };
+        if chosen.is_empty() || chosen.end > n {
+            return Err(Failure::usage(format!("rows {}..{} of a set of {n} rows", chosen.start, chosen.end)));
+        }
+        Ok(chosen)
+    }
+}
+
+impl Run<'_> {
+    /// What all results of one file have in common.
+    fn fixed(&self, text: &str, data: &Dataset, model: &Loaded) -> Value {
+        let mut fixed = self.args.search.common();
+        let digest = |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        // The words around a question, with one that stands for all.
+        let words: Vec<_> = self.strategy.messages("?").into_iter().map(|m| [m.role, m.content]).collect();
+        fixed["data"] = digest(text).into();
+        fixed["format"] = data.format.name().into();
+        fixed["prompt"] = digest(&format!("{words:?} {}", self.strategy.plain("?"))).into();
+        fixed["model"] = model.engine.info().fingerprint.as_str().into();
+        fixed["n_ctx"] = model.engine.info().n_ctx.into();
+        fixed["kv"] = model.options.kv_type.name().into();
+        fixed
+    }
+
+    /// What is not done yet. Settings change fastest, so that a run that is stopped has put the same rows to all of them.
+    fn todo(&self, rows: &Range<usize>, log: &Log) -> Vec<(Setting, Key)> {
+        let mut todo = Vec::new();
+        for row in rows.clone() {
+            for repeat in 0..self.args.repeat {
+                for &setting in &self.settings {
+                    let key = Key { row, repeat, config: setting.name() };
+                    if !log.contains(&key) {
+                        todo.push((setting, key));
+                    }
+                }
+            }
+        }
+        todo
+    }
+
+    /// Whether this run asks for that search, which a result file may hold beside others.
+    fn covers(&self, rows: &Range<usize>, key: &Key) -> bool {
+        rows.contains(&key.row)
+            && key.repeat < self.args.repeat
+            && self.settings.iter().any(|setting| setting.name() == key.config)
+    }
+
+    /// One search; `None` when it was interrupted.
+    fn search(
+        &self,
+        model: &mut Loaded,
+        question: &Question,
+        setting: &Setting,
+        key: Key,
+        cancel: &ruminate::observe::CancelToken,
+    ) -> Result<Option<Record>, Failure> {
+        let seed = self.args.search.seed().wrapping_add(key.repeat as u64);
+        let params = self.args.search.params(setting, self.strategy.stop_at_answer(), seed);
+        let mut samples = Samples::default();
+        let meter = EnergyMeter::with(self.power);
+        let outcome = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref())
+            .and_then(|prompt| {
+                search::solve(&mut model.engine, &model.tokenizer, &prompt, &params, &mut samples, cancel)
+            });
+        match outcome {
+            Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => Ok(None),
+            Ok(outcome) => Ok(Some(Record::new(key, &question.gold, &outcome, samples, meter.joules()))),
+            // This question is too long; the others may fit.
+            Err(error) if error.kind() == ErrorKind::ContextLength => Ok(Some(Record::failed(key, error.to_string()))),
+            Err(error) => Err(Failure::from(error).context(format!("row {}", key.row))),
+        }
+    }
+}
+
+/// The document: the first setting's figures, and those of all settings.
+fn whole(about: Value, summaries: &[Summary], questions: &[Question], records: &[Record]) -> Result<Value, Failure> {
+    let failed = |e: serde_json::Error| Failure::new(Code::Failure, format!("writing the summary: {e}"));
+    let mut configs = Vec::new();
+    for summary in summaries {
+        let mut config = serde_json::to_value(summary).map_err(failed)?;
+        let rows = records.iter().filter(|record| record.key.config == summary.config).map(|record| {
+            json!({
+                "row": record.key.row,
+                "repeat": record.key.repeat,
+                "correct": record.correct,
+                "answer": record.answer,
+                "gold": questions.get(record.key.row).map(|question| question.gold.to_string()),
+                "stop_reason": record.stop_reason,
+                "error": record.error,
+                "policy_tokens": record.cost.policy_tokens,
+                "wall_ms": record.cost.wall_ms,
+            })
+        });
+        config["by_row"] = rows.collect();
+        configs.push(config);
+    }
+    let mut document = configs.first().cloned().unwrap_or_default();
+    for (name, value) in about.as_object().into_iter().flatten() {
+        document[name] = value.clone();
+    }
+    document["configs"] = configs.into();
+    Ok(document)
+}
+
+/// `A..B` or `A..`.
+fn rows(text: &str) -> Result<Range<usize>, String> {
+    let (start, end) = text.split_once("..").ok_or("write A..B, such as 0..100")?;
+    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is no row"));
+    let end = if end.trim().is_empty() { usize::MAX } else { number(end)? };
+    let start = if start.trim().is_empty() { 0 } else { number(start)? };
+    if start < end { Ok(start..end) } else { Err("the range is empty".to_owned()) }
+}
+
+fn watts(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|w: &f64| w.is_finite() && *w > 0.0).ok_or_else(|| "give watts above 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_a_half_open_range() {
+        assert_eq!(rows("0..100"), Ok(0..100));
+        assert_eq!(rows(" 7 .. "), Ok(7..usize::MAX));
+        assert_eq!(rows("..3"), Ok(0..3));
+        for bad in ["", "5", "5..5", "9..3", "a..b", "-1..4", "1..2..3", "99999999999999999999.."] {
+            assert!(rows(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The flags of a search, shared by every command that searches.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use ruminate::engine::SamplerParams;
+use ruminate::reason::{self, FewShot, Strategy};
+use ruminate::search::{Algo, Budget, EarlyStop, SearchParams};
+
+use crate::exit::Failure;
+use crate::{dataset, size, width};
+
+#[derive(clap::Args)]
+pub struct SearchArgs {
+    /// How to search.
+    #[arg(long, env = "RUMINATE_ALGO", value_name = "NAME", default_value = "best-of-n", value_delimiter = ',', value_parser = algo)]
+    algo: Vec<Algo>,
+    /// How the question is put: `direct` gives it as it is, `cot` asks for steps, `few-shot` puts examples before it. Without
+    /// it, `few-shot` if there are --shots, else `direct` for the built-in model, which knows nothing else, and `cot` for
+    /// others.
+    #[arg(long, env = "RUMINATE_STRATEGY", value_name = "NAME")]
+    strategy: Option<String>,
+    /// Examples to put before the question, as turns of the conversation: a question set, as `eval` reads it, with worked
+    /// answers.
+    #[arg(long, env = "RUMINATE_SHOTS", value_name = "FILE")]
+    shots: Option<PathBuf>,
+    /// Examples to take from the top of the --shots file.
+    #[arg(long, env = "RUMINATE_N_SHOTS", value_name = "N", default_value_t = 4, requires = "shots")]
+    n_shots: usize,
+    /// Samples, at most.
+    #[arg(long, env = "RUMINATE_N", value_name = "N", default_value = "8", value_delimiter = ',')]
+    n: Vec<usize>,
+    /// Samples decoded at once, at most. Without it, as many as this machine decodes well together: measured once per model
+    /// and kept in the user's cache folder.
+    #[arg(long, env = "RUMINATE_WIDTH", value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    width: Option<usize>,
+    /// When fewer samples are enough.
+    #[arg(long, env = "RUMINATE_EARLY_STOP", value_enum, default_value_t = Stop::Beta)]
+    early_stop: Stop,
+    /// Tokens of one sample, at most.
+    #[arg(long, env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
+    max_tokens: u64,
+    /// Tokens of all samples together.
+    #[arg(long, env = "RUMINATE_BUDGET_TOKENS", value_name = "N", value_delimiter = ',')]
+    budget_tokens: Vec<u64>,
+    /// Milliseconds until the answer.
+    #[arg(long, env = "RUMINATE_BUDGET_MS", value_name = "MS", value_delimiter = ',')]
+    budget_ms: Vec<u64>,
+    /// Memory for the keys and values of all branches; weights do not count.
+    #[arg(long, env = "RUMINATE_BUDGET_MEM", value_name = "SIZE", value_parser = size::parse)]
+    budget_mem: Option<u64>,
+    /// Temperature.
+    #[arg(long, env = "RUMINATE_TEMP", value_name = "T", default_value_t = 0.8)]
+    temp: f32,
+    /// Draw among the fewest tokens whose probabilities add up to P.
+    #[arg(long, env = "RUMINATE_TOP_P", value_name = "P", default_value_t = 1.0)]
+    top_p: f32,
+    /// Seed of the random numbers.
+    #[arg(long, env = "RUMINATE_SEED", value_name = "S", default_value_t = 0)]
+    seed: u64,
+}
+
+/// When fewer than --n samples are enough.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Stop {
+    /// Never: draw all of them.
+    Never,
+    /// When the leading answer is ahead with a probability of 95 %.
+    Beta,
+    /// When five samples in a row agree.
+    Window,
+}
+
+/// One of the searches that lists of values ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    pub algo: Algo,
+    pub n: usize,
+    pub budget_tokens: Option<u64>,
+    pub budget_ms: Option<u64>,
+}
+
+/// A strategy that needs nothing, or one made of examples.
+pub enum Chosen {
+    Named(&'static dyn Strategy),
+    FewShot(FewShot),
+}
+
+impl SearchArgs {
+    /// Every combination of the values of --algo, --n, --budget-tokens and --budget-ms once, the last one changing fastest.
+    pub fn settings(&self) -> Vec<Setting> {
+        let optional = |values: &[u64]| match values {
+            [] => vec![None],
+            values => values.iter().copied().map(Some).collect(),
+        };
+        let mut settings = Vec::new();
+        for &algo in &self.algo {
+            // A single text has no number of samples to vary.
+            let n = if algo == Algo::Greedy { self.n.get(..1).unwrap_or_default() } else { &self.n };
+            for &n in n {
+                for &budget_tokens in &optional(&self.budget_tokens) {
+                    for &budget_ms in &optional(&self.budget_ms) {
+                        let setting = Setting { algo, n, budget_tokens, budget_ms };
+                        if !settings.contains(&setting) {
+                            settings.push(setting);
+                        }
+                    }
+                }
+            }
+        }
+        settings
+    }
+
+    /// The only setting, for a command that searches once.
+    pub fn setting(&self) -> Result<Setting, Failure> {
+        match self.settings()[..] {
+            [setting] => Ok(setting),
+            _ => Err(Failure::usage(
+                "one search takes one --algo, --n, --budget-tokens and --budget-ms; `eval` takes lists",
+            )),
+        }
+    }
+
+    /// How the question is put: as the flags say, else with an instruction to go step by step if the model `needs_one`.
+    pub fn strategy(&self, needs_one: bool) -> Result<Chosen, Failure> {
+        match (self.strategy.as_deref(), &self.shots) {
+            (None | Some(FewShot::NAME), Some(path)) => {
+                Ok(Chosen::FewShot(FewShot::new(dataset::shots(path, self.n_shots)?)))
+            }
+            (Some(FewShot::NAME), None) => {
+                Err(Failure::usage("--strategy few-shot takes its examples from --shots FILE"))
+            }
+            (Some(name), Some(_)) => Err(Failure::usage(format!("--strategy {name} uses no --shots"))),
+            (name, None) => {
+                Ok(Chosen::Named(reason::by_name(name.unwrap_or(if needs_one { "cot" } else { "direct" }))?))
+            }
+        }
+    }
+
+    pub fn params(&self, setting: &Setting, stop_at_answer: bool, seed: u64) -> SearchParams {
+        SearchParams {
+            algo: setting.algo,
+            n: setting.n,
+            early_stop: match self.early_stop {
+                Stop::Never => EarlyStop::Never,
+                Stop::Beta => EarlyStop::Beta(0.95),
+                Stop::Window => EarlyStop::Window(5),
+            },
+            sampler: SamplerParams { temperature: self.temp, top_p: self.top_p, ..SamplerParams::default() },
+            max_tokens: self.max_tokens,
+            stop_at_answer,
+            seed,
+            budget: Budget {
+                tokens: setting.budget_tokens,
+                wall: setting.budget_ms.map(Duration::from_millis),
+                kv_bytes: self.budget_mem,
+            },
+        }
+    }
+
+    /// What `settings` ask of the engine's width, all of them together.
+    pub fn lanes(&self, settings: &[Setting]) -> width::Lanes {
+        let branches = settings.iter().map(|s| if s.algo == Algo::Greedy { 1 } else { s.n }).max();
+        let wall =
+            settings.iter().map(|s| s.budget_ms.map(Duration::from_millis)).min_by_key(|w| w.unwrap_or(Duration::MAX));
+        width::Lanes { width: self.width, branches: branches.unwrap_or(1), wall: wall.flatten() }
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What changes a search's result and is the same for all settings, by flag, for a file that must not mix results.
+    pub fn common(&self) -> serde_json::Value {
+        let early_stop = clap::ValueEnum::to_possible_value(&self.early_stop);
+        serde_json::json!({
+            "early_stop": early_stop.as_ref().map(|value| value.get_name()),
+            "max_tokens": self.max_tokens,
+            "budget_mem": self.budget_mem,
+            "temp": self.temp.to_string(),
+            "top_p": self.top_p.to_string(),
+            "seed": self.seed,
+        })
+    }
+
+    /// Whether every sample is drawn: only then do samples say how often a search of fewer would have been right.
+    pub fn draws_all(&self) -> bool {
+        self.early_stop == Stop::Never
+    }
+}
+
+impl Setting {
+    /// Its name in tables and files: the values that tell it from others.
+    pub fn name(&self) -> String {
+        let mut name = self.algo.name().to_owned();
+        if self.algo != Algo::Greedy {
+            name += &format!(" n={}", self.n);
+        }
+        if let Some(tokens) = self.budget_tokens {
+            name += &format!(" tokens={tokens}");
+        }
+        if let Some(ms) = self.budget_ms {
+            name += &format!(" ms={ms}");
+        }
+        name
+    }
+}
+
+impl Deref for Chosen {
+    type Target = dyn Strategy;
+
+    fn deref(&self) -> &(dyn Strategy + 'static) {
+        match self {
+            Self::Named(strategy) => *strategy,
+            Self::FewShot(strategy) => strategy,
+        }
+    }
+}
+
+fn algo(name: &str) -> Result<Algo, String> {
+    Algo::by_name(name).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        search: SearchArgs,
+    }
+
+    fn names(flags: &[&str]) -> Vec<String> {
+        let only = Only::try_parse_from([&["x"], flags].concat()).unwrap();
+        only.search.settings().iter().map(Setting::name).collect()
+    }
+
+    #[test]
+    fn lists_make_every_combination_once() {
+        assert_eq!(names(&[]), ["best-of-n n=8"]);
+        assert_eq!(
+            names(&["--algo", "greedy,best-of-n", "--n", "4,16", "--budget-tokens", "256,1024"]),
+            [
+                "greedy tokens=256",
+                "greedy tokens=1024",
+                "best-of-n n=4 tokens=256",
+                "best-of-n n=4 tokens=1024",
+                "best-of-n n=16 tokens=256",
+                "best-of-n n=16 tokens=1024",
+            ]
+        );
+        assert_eq!(names(&["--n", "4", "--n", "2,4"]), ["best-of-n n=4", "best-of-n n=2"]);
+        assert_eq!(names(&["--budget-ms", "50", "--n", "2"]), ["best-of-n n=2 ms=50"]);
+    }
+
+    #[test]
+    fn the_widest_setting_and_the_shortest_time_decide_how_lanes_are_settled() {
+        let parse = |flags: &[&str]| Only::try_parse_from([&["x"], flags].concat()).unwrap().search;
+        let args = parse(&["--algo", "greedy,best-of-n", "--n", "4,16", "--budget-ms", "900,70"]);
+        let lanes = args.lanes(&args.settings());
+        assert_eq!((lanes.branches, lanes.wall, lanes.width), (16, Some(Duration::from_millis(70)), None));
+        let args = parse(&["--algo", "greedy", "--n", "4"]);
+        assert_eq!((args.lanes(&args.settings()).branches, args.lanes(&args.settings()).wall), (1, None));
+    }
+}

@@ -1,0 +1,20 @@
+//! What a search has spent, as documents tell it.
+
+use ruminate::search::Usage;
+use serde_json::{Value, json};
+
+/// The `usage` object of JSON documents.
+pub fn document(usage: &Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "policy_tokens": usage.policy_tokens,
+        "reward_tokens": 0,
+        "recomputed_tokens": usage.recomputed_tokens,
+        "forward_passes": usage.forward_passes,
+        "wall_ms": usage.wall.as_secs_f64() * 1e3,
+        "kv_peak_bytes": usage.kv_peak_bytes,
+        "peak_bytes": usage.peak_bytes,
+        "joules": null,
+        "joules_source": null,
+    })
+}
