@@ -33,21 +33,50 @@ pub enum Event<'a> {
         /// Units in all, 0 when unknown.
         total: u64,
     },
-    /// A branch of the search received text (whole code points).
-    BranchText {
-        /// The branch's number, counted from 0.
-        branch: usize,
+    /// A node of a search's tree began to grow. Nodes are numbered from 1 in the order of their creation, the same for
+    /// every schedule; 0 is the prompt.
+    NodeStarted {
+        /// The node's number.
+        node: u64,
+        /// The node that it goes on from.
+        parent: u64,
+        /// It takes the most likely tokens instead of drawing them.
+        greedy: bool,
+    },
+    /// A node received text (whole code points).
+    NodeText {
+        /// The node's number.
+        node: u64,
         /// The new text.
         text: &'a str,
     },
-    /// A branch of the search is complete.
-    BranchDone {
-        /// The branch's number, counted from 0.
-        branch: usize,
-        /// Its extracted answer, if there was one.
+    /// A node stopped growing.
+    NodeDone {
+        /// The node's number.
+        node: u64,
+        /// The node that it goes on from.
+        parent: u64,
+        /// Its text, without that of its ancestors.
+        text: &'a str,
+        /// Its tokens.
+        tokens: &'a [u32],
+        /// Sum of its tokens' log-probabilities under the model's own distribution.
+        logprob: f64,
+        /// What a judge makes of it, in [0, 1].
+        score: Option<f32>,
+        /// Why it stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence` or `interrupted`.
+        end: &'a str,
+        /// The answer found in the text from the prompt's end to here, if there was one.
         answer: Option<&'a str>,
-        /// Tokens that it decoded.
-        tokens: usize,
+        /// Tokens that the whole search has drawn so far.
+        policy_tokens: u64,
+        /// Milliseconds that the whole search has taken so far.
+        wall_ms: f64,
+    },
+    /// A node was pruned: nothing will go on from it any more.
+    NodeClosed {
+        /// The node's number.
+        node: u64,
     },
 }
 

@@ -93,6 +93,11 @@ impl Ledger {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Milliseconds since the opening.
+    pub fn wall_ms(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() * 1e3
+    }
+
     /// The account closed now.
     pub fn close(mut self) -> Usage {
         self.usage.wall = self.started.elapsed();

@@ -113,7 +113,10 @@ impl<E: Engine + ?Sized, V: Vocabulary> Control<'_, E, V> {
         };
         // The best so far counts everything there is, finished or not.
         for node in std::mem::take(&mut self.untold) {
-            self.tree.node_mut(node).end.get_or_insert(End::Interrupted);
+            if self.tree.node(node).end.is_none() {
+                self.tree.node_mut(node).end = Some(End::Interrupted);
+                self.report(node);
+            }
             self.algorithm.tell(&self.tree, node);
         }
         Ok(reason)
@@ -177,6 +180,8 @@ impl<E: Engine + ?Sized, V: Vocabulary> Control<'_, E, V> {
             };
             let node = self.tree.add(extend.at);
             self.untold.push_back(node);
+            let (number, parent) = (node.number(), extend.at.number());
+            self.observer.event(&Event::NodeStarted { node: number, parent, greedy: extend.greedy });
             let window = self.drawing.params().repetition_window.min(self.prompt.len());
             self.start(Growth {
                 node,
@@ -274,14 +279,29 @@ impl<E: Engine + ?Sized, V: Vocabulary> Control<'_, E, V> {
 
     /// Settles the account of a node that ended.
     fn retire(&mut self, growth: &Growth<V::Stream>) {
-        let node = self.tree.node(growth.node);
-        let tokens = node.tokens.len();
+        let tokens = self.tree.node(growth.node).tokens.len();
         self.ledger.refund(growth.cap.saturating_sub(tokens as u64));
-        let text = self.tree.text(growth.node);
+        self.report(growth.node);
+    }
+
+    /// Tells the observer what a node that ended has become.
+    fn report(&mut self, id: NodeId) {
+        let node = self.tree.node(id);
+        let text = self.tree.text(id);
         let complete = node.end.is_some_and(End::is_complete);
         let found = if complete { answer::extract(&text) } else { answer::extract_unfinished(&text) };
-        let answer = found.as_ref().map(|found| found.answer.text());
-        self.observer.event(&Event::BranchDone { branch: growth.node.branch(), answer, tokens });
+        self.observer.event(&Event::NodeDone {
+            node: id.number(),
+            parent: node.parent.map_or(0, NodeId::number),
+            text: &node.text,
+            tokens: &node.tokens,
+            logprob: node.logprob,
+            score: None,
+            end: node.end.map_or("", End::name),
+            answer: found.as_ref().map(|found| found.answer.text()),
+            policy_tokens: self.ledger.usage.policy_tokens,
+            wall_ms: self.ledger.wall_ms(),
+        });
     }
 
     /// Tells the algorithm about ended nodes, in the order in which it asked for them.

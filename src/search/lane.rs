@@ -54,7 +54,7 @@ impl<S> Lane<S> {
         let before = node.text.len();
         vocabulary.append(&mut growth.stream, sampled.token, &mut node.text);
         if let Some(text) = node.text.get(before..).filter(|text| !text.is_empty()) {
-            observer.event(&Event::BranchText { branch: growth.node.branch(), text });
+            observer.event(&Event::NodeText { node: growth.node.number(), text });
         }
         if rules.stop_at_answer && answer::completes_answer_line(&node.text, before) {
             return Ok(Some(End::Answer));

@@ -297,18 +297,22 @@ fn parameters_out_of_range_are_refused() {
 fn the_observer_sees_every_text_as_it_grows() {
     #[derive(Default)]
     struct Watch {
+        started: Vec<u64>,
         texts: Vec<String>,
-        done: Vec<(usize, Option<String>, usize)>,
+        done: Vec<(u64, Option<String>, usize)>,
     }
     impl Observer for Watch {
         fn event(&mut self, event: &Event<'_>) {
             match *event {
-                Event::BranchText { branch, text } => {
-                    self.texts.resize(self.texts.len().max(branch + 1), String::new());
-                    self.texts[branch].push_str(text);
+                Event::NodeStarted { node, parent: 0, greedy: false } => self.started.push(node),
+                Event::NodeText { node, text } => {
+                    self.texts.resize(self.texts.len().max(node as usize), String::new());
+                    self.texts[node as usize - 1].push_str(text);
                 }
-                Event::BranchDone { branch, answer, tokens } => {
-                    self.done.push((branch, answer.map(str::to_owned), tokens));
+                Event::NodeDone { node, parent: 0, text, tokens, answer, policy_tokens, end, .. } => {
+                    assert_eq!(text, self.texts.get(node as usize - 1).map_or("", String::as_str));
+                    assert!(policy_tokens >= tokens.len() as u64 && end != "interrupted", "{event:?}");
+                    self.done.push((node, answer.map(str::to_owned), tokens.len()));
                 }
                 _ => {}
             }
@@ -319,9 +323,9 @@ fn the_observer_sees_every_text_as_it_grows() {
     let mut toy = ToyEngine::new(200, 4);
     let outcome = solve(&mut toy, &Words, &PROMPT, &params, &mut watch, &CancelToken::new()).unwrap();
     assert!(watch.texts.contains(&outcome.text));
-    let mut branches: Vec<usize> = watch.done.iter().map(|d| d.0).collect();
-    branches.sort_unstable();
-    assert_eq!(branches, [0, 1, 2, 3, 4, 5]);
+    let mut nodes: Vec<u64> = watch.done.iter().map(|d| d.0).collect();
+    nodes.sort_unstable();
+    assert_eq!((nodes, watch.started), ((1..=6).collect(), (1..=6).collect()));
     assert_eq!(watch.done.iter().map(|d| d.2 as u64).sum::<u64>(), outcome.usage.policy_tokens);
     assert!(watch.done.iter().any(|d| d.1 == outcome.answer));
 }

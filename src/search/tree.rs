@@ -31,6 +31,19 @@ impl End {
     pub fn is_complete(self) -> bool {
         matches!(self, Self::Eog | Self::Answer)
     }
+
+    /// The name used in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eog => "eog",
+            Self::Answer => "answer",
+            Self::Length => "length",
+            Self::Context => "context",
+            Self::Tokens => "tokens",
+            Self::Memory => "memory",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// A run of tokens drawn one after another.
@@ -111,9 +124,9 @@ impl Node {
 }
 
 impl NodeId {
-    /// The node's number among all nodes but the root, in the order in which they were made.
-    pub fn branch(self) -> usize {
-        (self.0 as usize).saturating_sub(1)
+    /// The node's number in events: the root is 0, the others count from 1 in the order in which they were made.
+    pub fn number(self) -> u64 {
+        u64::from(self.0)
     }
 }
 
@@ -135,7 +148,7 @@ mod tests {
         assert_eq!(tree.text(c), "one two");
         assert!((tree.confidence(c) - (-0.75f64).exp()).abs() < 1e-12);
         assert_eq!(tree.confidence(tree.root()), 0.0);
-        assert_eq!((a.branch(), b.branch(), c.branch()), (0, 1, 2));
+        assert_eq!((tree.root().number(), a.number(), b.number(), c.number()), (0, 1, 2, 3));
         let root = Stream::new(1);
         assert_eq!(tree.node(c).stream, root.child(0).child(0));
         assert_eq!(tree.node(b).stream, root.child(1));

@@ -34,15 +34,9 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let prompt = reason::prompt(&*strategy, question.trim(), &model.tokenizer, model.template.as_ref())?;
     let cancel = signal::token();
     let source = width::settle(&mut model, &args.search.lanes(&[setting]), &cancel, output);
-    let mut watch = Watch::new(output);
-    let outcome = search::solve(
-        &mut model.engine,
-        &model.tokenizer,
-        &prompt,
-        &args.search.params(&setting, strategy.stop_at_answer(), args.search.seed()),
-        &mut watch,
-        &cancel,
-    );
+    let params = args.search.params(&setting, strategy.stop_at_answer(), args.search.seed());
+    let mut watch = Watch::new(output, &params.budget);
+    let outcome = search::solve(&mut model.engine, &model.tokenizer, &prompt, &params, &mut watch, &cancel);
     let printed = watch.finish();
     let outcome = outcome?;
     printed?;
