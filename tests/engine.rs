@@ -4,7 +4,7 @@ mod support;
 
 use ruminate::ErrorKind;
 use ruminate::engine::native::KvType;
-use ruminate::engine::{Batch, Engine, Rows, Want};
+use ruminate::engine::{Batch, Engine, Rows, Tap, Want};
 use ruminate::observe::{CancelToken, Interrupt};
 use ruminate::simd::Isa;
 use support::tiny::{TINY, bits, engine, extend, from_bytes, tiny, tiny_path, tokens};
@@ -234,4 +234,62 @@ fn a_fork_of_256_branches_takes_no_kv() {
     forks.into_iter().for_each(|b| engine.release(b));
     engine.release(root);
     assert_eq!(engine.memory().kv, 0);
+}
+
+#[test]
+fn taps_give_the_same_bits_however_the_work_is_arranged() {
+    for name in TINY {
+        let model = tiny(name);
+        let config = model.config();
+        let (n_embd, n_layer) = (config.n_embd, config.n_layer);
+        let prompt = tokens(10, PROMPT, config.n_vocab);
+        let taps: Vec<Tap> = (0..n_layer).rev().map(Tap::Layer).chain([Tap::Final, Tap::Layer(0)]).collect();
+        let run = |threads, isa, size: usize, taps: &[Tap], want: fn(usize) -> Want| {
+            let mut engine = engine(&model, |o| (o.threads, o.isa) = (threads, isa));
+            let branch = engine.root().unwrap();
+            let mut found = Vec::new();
+            let mut rows = Rows::new();
+            for (i, part) in prompt.chunks(size).enumerate() {
+                let mut batch = Batch::default().with_taps(taps);
+                part.iter().enumerate().for_each(|(j, &t)| batch.push(&branch, t, want(i * size + j)));
+                engine.forward(&batch, &mut rows).unwrap();
+                found.extend((0..).map_while(|i| rows.hidden(i)).map(<[f32]>::to_vec));
+            }
+            found
+        };
+        let whole = run(1, Isa::detect(), PROMPT, &taps, |_| Want::Hidden);
+        assert_eq!((whole.len(), whole[0].len()), (PROMPT, taps.len() * n_embd), "{name}");
+        let plain = run(1, Isa::detect(), PROMPT, &[Tap::Final], |_| Want::Both);
+        for (wide, plain) in whole.iter().zip(&plain) {
+            let part = |i: usize| &wide[i * n_embd..(i + 1) * n_embd];
+            assert!(part(n_layer) == plain, "{name}: the final state is that of a plain pass");
+            assert!(part(n_layer + 1) == part(n_layer - 1), "{name}: one tap asked for twice");
+            assert!(n_layer == 1 || part(0) != part(1), "{name}: layers differ");
+        }
+        for isa in Isa::available() {
+            assert!(bits(&run(3, isa, PROMPT, &taps, |_| Want::Hidden)) == bits(&whole), "{name}, {}", isa.name());
+        }
+        assert!(bits(&run(2, Isa::detect(), 7, &taps, |_| Want::Both)) == bits(&whole), "{name} in chunks");
+        // Only some tokens want their states: the others' must not slip into their rows.
+        let some = run(1, Isa::detect(), PROMPT, &taps, |i| match i % 4 {
+            0 => Want::Logits,
+            1 => Want::Hidden,
+            2 => Want::None,
+            _ => Want::Both,
+        });
+        let expected: Vec<_> = whole.iter().enumerate().filter(|(i, _)| i % 2 == 1).map(|(_, r)| r.clone()).collect();
+        assert!(bits(&some) == bits(&expected), "{name}: every other token");
+    }
+}
+
+#[test]
+fn a_tap_past_the_last_layer_is_refused_and_changes_nothing() {
+    let model = tiny("llama");
+    let mut engine = engine(&model, |_| ());
+    let branch = engine.root().unwrap();
+    let taps = [Tap::Layer(model.config().n_layer)];
+    let mut batch = Batch::default().with_taps(&taps);
+    batch.push(&branch, 1, Want::Logits);
+    let error = engine.forward(&batch, &mut Rows::new()).unwrap_err();
+    assert_eq!((error.kind(), engine.len(&branch), engine.memory().kv), (ErrorKind::InvalidArgument, 0, 0));
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::path::PathBuf;
 
-use ruminate::engine::Want;
+use ruminate::engine::{Batch, Engine, Rows, Tap, Want};
 use serde_json::Value;
 
 /// Largest difference of a logit. The engine keeps K and V in F16; with F16 KV llama.cpp is up to 0.0064 from
@@ -76,6 +76,34 @@ fn gemma3() {
 #[test]
 fn gemma3_with_softcap_pattern_and_linear_scaling() {
     compare("gemma3_softcap");
+}
+
+#[test]
+fn the_residual_stream_after_every_layer() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny");
+    let golden = support::json(&folder.join("taps.json"));
+    let golden = golden.as_object().expect("models");
+    assert_eq!(golden.len(), support::tiny::TINY.len());
+    for (name, golden) in golden {
+        let tokens = support::ids(&golden["tokens"]);
+        let n_ctx = golden["n_ctx"].as_u64().expect("n_ctx") as usize;
+        let mut engine = support::engine(&folder.join(format!("{name}.gguf")), Some(n_ctx));
+        let branch = support::root(&mut engine);
+        let expected: Vec<Vec<f32>> =
+            golden["layers"].as_array().expect("layers").iter().map(support::floats).collect();
+        let taps: Vec<Tap> = (0..expected.len()).map(Tap::Layer).collect();
+        let mut batch = Batch::default().with_taps(&taps);
+        batch.extend(&branch, &tokens, Want::Hidden);
+        let mut rows = Rows::new();
+        engine.forward(&batch, &mut rows).expect("a pass");
+        let found = rows.hidden(0).expect("a row");
+        assert_eq!(found.len(), expected.concat().len(), "{name}");
+        for (layer, expected) in expected.iter().enumerate() {
+            let off = largest_difference(&found[layer * expected.len()..][..expected.len()], expected);
+            assert!(off <= TOLERANCE, "{name}: the state after layer {layer} is off by {off}");
+            eprintln!("{name}: the state after layer {layer} is off by at most {off:.4}");
+        }
+    }
 }
 
 fn compare(name: &str) {

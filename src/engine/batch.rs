@@ -1,6 +1,7 @@
 //! What one forward pass is asked, and what it answers.
 
 use crate::engine::Branch;
+use crate::error::{Error, Result};
 use crate::kernels::{LogitBlock, logit_block_count};
 use crate::observe::Interrupt;
 use crate::text::TokenId;
@@ -13,7 +14,7 @@ pub enum Want {
     None,
     /// The logits of the next token, length `n_vocab`.
     Logits,
-    /// The hidden state after the final norm, length `n_embd`.
+    /// The hidden states at the batch's taps; after the final norm unless [`Batch::with_taps`] says otherwise.
     Hidden,
     /// Both.
     Both,
@@ -31,10 +32,20 @@ impl Want {
     }
 }
 
+/// Where a hidden state is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tap {
+    /// The residual stream after this layer, counted from 0, before any norm.
+    Layer(usize),
+    /// The residual stream after the final norm: what the output matrix multiplies.
+    Final,
+}
+
 /// Tokens to append, each to its branch. A branch's tokens are appended in the order in which they were pushed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch<'a> {
     pub(crate) items: Vec<Item<'a>>,
+    pub(crate) taps: &'a [Tap],
     /// When to give up between layers.
     pub interrupt: Interrupt,
 }
@@ -46,10 +57,23 @@ pub(crate) struct Item<'a> {
     pub want: Want,
 }
 
+impl Default for Batch<'_> {
+    /// An empty batch that never gives up.
+    fn default() -> Self {
+        Self::new(&Interrupt::default())
+    }
+}
+
 impl<'a> Batch<'a> {
     /// An empty batch that gives up when `interrupt` fires.
     pub fn new(interrupt: &Interrupt) -> Self {
-        Self { items: Vec::new(), interrupt: interrupt.clone() }
+        Self { items: Vec::new(), taps: &[Tap::Final], interrupt: interrupt.clone() }
+    }
+
+    /// The same batch with hidden states read at `taps` instead of after the final norm.
+    #[must_use]
+    pub fn with_taps(self, taps: &'a [Tap]) -> Self {
+        Self { taps, ..self }
     }
 
     /// Appends one token to `branch`.
@@ -73,13 +97,23 @@ impl<'a> Batch<'a> {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
+
+    /// The length of one row of hidden states of a model of these sizes; an error for a tap that it does not have.
+    pub(crate) fn hidden_width(&self, n_embd: usize, n_layer: usize) -> Result<usize> {
+        if let Some(Tap::Layer(i)) = self.taps.iter().find(|tap| matches!(tap, Tap::Layer(i) if *i >= n_layer)) {
+            let last = n_layer.saturating_sub(1);
+            return Err(Error::invalid(format!("hidden states after layer {i}; the model's layers are 0 to {last}")));
+        }
+        self.taps.len().checked_mul(n_embd).ok_or_else(|| Error::invalid("too many taps for one row"))
+    }
 }
 
 /// What a forward pass computed, one row for each token that asked. Reused between passes to save allocations.
 #[derive(Debug, Default)]
 pub struct Rows {
     n_vocab: usize,
-    n_embd: usize,
+    /// Numbers in one row of `hidden`.
+    hidden_width: usize,
     /// Rows of `logits` that this pass filled; what stands behind them is of an earlier pass.
     filled: usize,
     logits: Vec<f32>,
@@ -108,8 +142,8 @@ impl Rows {
     }
 
     /// Forgets all rows and fixes the widths of the next ones.
-    pub(crate) fn clear(&mut self, n_vocab: usize, n_embd: usize) {
-        (self.n_vocab, self.n_embd, self.filled) = (n_vocab, n_embd, 0);
+    pub(crate) fn clear(&mut self, n_vocab: usize, hidden_width: usize) {
+        (self.n_vocab, self.hidden_width, self.filled) = (n_vocab, hidden_width, 0);
         self.hidden.clear();
     }
 
@@ -142,9 +176,10 @@ impl Rows {
         Some(Row { logits: row(&self.logits, self.n_vocab, i)?, blocks: row(&self.blocks, per_row, i)? })
     }
 
-    /// The final-norm hidden state of the `i`-th token that asked for it, length `n_embd`; `None` past the last.
+    /// The hidden states of the `i`-th token that asked for them, those of the batch's taps one after the other, each
+    /// `n_embd` numbers; `None` past the last.
     pub fn hidden(&self, i: usize) -> Option<&[f32]> {
-        row(&self.hidden, self.n_embd, i)
+        row(&self.hidden, self.hidden_width, i)
     }
 }
 

@@ -8,7 +8,7 @@ mod sampler;
 #[cfg(test)]
 pub(crate) mod toy;
 
-pub use batch::{Batch, Row, Rows, Want};
+pub use batch::{Batch, Row, Rows, Tap, Want};
 pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};
@@ -92,7 +92,8 @@ pub trait Engine: Send {
     ///
     /// On an error no branch has changed: [`Memory`](crate::ErrorKind::Memory) when KV would exceed its cap,
     /// [`ContextLength`](crate::ErrorKind::ContextLength) past `n_ctx`, [`Cancelled`](crate::ErrorKind::Cancelled)
-    /// when the batch's interrupt fired between layers, [`NonFinite`](crate::ErrorKind::NonFinite) with the layer.
+    /// when the batch's interrupt fired between layers, [`NonFinite`](crate::ErrorKind::NonFinite) with the layer,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a tap of a layer that the model does not have.
     fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()>;
 
     /// Bytes in use.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
+use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::row_logit_blocks;
 use crate::observe::CancelToken;
@@ -21,6 +21,9 @@ pub(crate) const MARK: TokenId = 14;
 pub(crate) const EOG: TokenId = 15;
 /// KV bytes of one token.
 pub(crate) const TOKEN_BYTES: u64 = 10;
+/// Width of a hidden state.
+pub(crate) const N_EMBD: usize = 4;
+pub(crate) const N_LAYER: usize = 2;
 
 /// What goes wrong, counted in forward passes from 0.
 #[derive(Debug, Clone, Default)]
@@ -67,8 +70,8 @@ impl ToyEngine {
             name: "toy".into(),
             fingerprint: String::new(),
             n_vocab: WORDS.len(),
-            n_embd: 1,
-            n_layer: 1,
+            n_embd: N_EMBD,
+            n_layer: N_LAYER,
             n_ctx,
             n_ctx_train: n_ctx,
             free_width,
@@ -138,18 +141,35 @@ impl ToyEngine {
         Ok(cell)
     }
 
+    /// The last three tokens of a path, the last first; 99 where there are none.
+    fn trigram(&self, tip: usize) -> [TokenId; 3] {
+        let mut at = tip;
+        [(); 3].map(|()| {
+            let (token, parent) = self.cells.get(&at).map_or((99, 0), |cell| (cell.token, cell.parent));
+            at = parent;
+            token
+        })
+    }
+
+    /// Numbers from -1 to 1 that depend on the tap, the last three tokens and the position.
+    fn hidden(&self, tip: usize, tap: Tap) -> [f32; N_EMBD] {
+        let layer = match tap {
+            Tap::Layer(i) => i as u64 + 1,
+            Tap::Final => 0,
+        };
+        let seed = gram(self.trigram(tip)) * 4096 + self.depth(tip) as u64;
+        let mut entry = 0;
+        [(); N_EMBD].map(|()| {
+            entry += 1;
+            (hash(seed * 64 + layer * 8 + entry) % 2001) as f32 / 1000.0 - 1.0
+        })
+    }
+
     fn logits(&self, tip: usize) -> Vec<f32> {
-        let token = |tip: usize| self.cells.get(&tip).map_or((99, 0), |cell| (cell.token, cell.parent));
-        let (last, parent) = token(tip);
-        let (before, above) = token(parent);
-        let (third, _) = token(above);
+        let path @ [last, before, third] = self.trigram(tip);
         let depth = self.depth(tip) as u64;
-        let mut logits: Vec<f32> = (0..WORDS.len() as u64)
-            .map(|next| {
-                let gram = u64::from(last) * 31 + u64::from(before) * 977 + u64::from(third) * 7919;
-                (hash(gram * 64 + next) % 1000) as f32 / 250.0
-            })
-            .collect();
+        let mut logits: Vec<f32> =
+            (0..WORDS.len() as u64).map(|next| (hash(gram(path) * 64 + next) % 1000) as f32 / 250.0).collect();
         let digit = |t: TokenId| t < 10;
         if last == MARK {
             // Answers lean towards one number.
@@ -168,6 +188,10 @@ impl ToyEngine {
         }
         logits
     }
+}
+
+fn gram([last, before, third]: [TokenId; 3]) -> u64 {
+    u64::from(last) * 31 + u64::from(before) * 977 + u64::from(third) * 7919
 }
 
 fn hash(x: u64) -> u64 {
@@ -222,6 +246,7 @@ impl Engine for ToyEngine {
             token.cancel();
         }
         batch.interrupt.check()?;
+        let hidden_width = batch.hidden_width(N_EMBD, N_LAYER)?;
         if self.kv() + batch.len() as u64 * TOKEN_BYTES > self.kv_limit {
             return Err(Error::new(ErrorKind::Memory, "the toy's KV is full"));
         }
@@ -234,7 +259,7 @@ impl Engine for ToyEngine {
         }
         self.widest = self.widest.max(extra.len());
         self.computed += batch.len() as u64;
-        rows.clear(WORDS.len(), 1);
+        rows.clear(WORDS.len(), hidden_width);
         for item in &batch.items {
             let cell = self.append(item.branch, item.token)?;
             if item.want.logits() {
@@ -245,6 +270,12 @@ impl Engine for ToyEngine {
                     logits.copy_from_slice(&self.logits(cell));
                 }
                 row_logit_blocks(Isa::detect(), logits, blocks);
+            }
+            if item.want.hidden() {
+                for &tap in batch.taps {
+                    let state = self.hidden(cell, tap);
+                    rows.hidden.extend_from_slice(&state);
+                }
             }
         }
         self.kv_peak = self.kv_peak.max(self.kv());
@@ -265,6 +296,28 @@ mod tests {
     use super::*;
     use crate::engine::Want;
     use crate::observe::Interrupt;
+
+    #[test]
+    fn hidden_states_depend_on_the_path_and_the_tap() {
+        let mut toy = ToyEngine::new(64, 4);
+        let mut rows = Rows::new();
+        let (a, b) = (toy.root().unwrap(), toy.root().unwrap());
+        let taps = [Tap::Final, Tap::Layer(1), Tap::Final];
+        let mut batch = Batch::default().with_taps(&taps);
+        batch.extend(&a, &[1, 2], Want::Hidden);
+        batch.extend(&b, &[1, 2], Want::Hidden);
+        batch.push(&b, 2, Want::Both);
+        toy.forward(&batch, &mut rows).unwrap();
+        let row = rows.hidden(0).unwrap().to_vec();
+        assert_eq!((row.len(), rows.hidden(1)), (3 * N_EMBD, Some(row.as_slice())));
+        assert_eq!(row[..N_EMBD], row[2 * N_EMBD..]);
+        assert!(row[..N_EMBD] != row[N_EMBD..2 * N_EMBD] && rows.hidden(2) != Some(row.as_slice()));
+        assert!(rows.hidden(3).is_none());
+        let mut batch = Batch::default().with_taps(&[Tap::Layer(N_LAYER)]);
+        batch.push(&a, 1, Want::Hidden);
+        assert_eq!(toy.forward(&batch, &mut rows).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(toy.len(&a), 2);
+    }
 
     #[test]
     fn forks_share_their_prefix_and_release_frees_it() {

@@ -1,9 +1,9 @@
 //! One forward pass: the decoder that all supported architectures share, read top-down.
 
-use crate::engine::Rows;
 use crate::engine::native::kv::KvTree;
 use crate::engine::native::plan::{Lane, Step};
 use crate::engine::native::scratch::{CHUNK_TOKENS, RopeTable, Scratch};
+use crate::engine::{Rows, Tap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels::{self, Gate, Input, Product};
@@ -19,6 +19,8 @@ pub(super) struct Pass<'a> {
     pub kv: &'a mut KvTree,
     pub scratch: &'a mut Scratch,
     pub lanes: &'a [Lane],
+    /// Where hidden states are read.
+    pub taps: &'a [Tap],
     pub interrupt: &'a Interrupt,
 }
 
@@ -46,12 +48,14 @@ impl Pass<'_> {
             Some(layers) => layers,
             None => return Err(Error::new(ErrorKind::Internal, "a model without layers")),
         };
+        let first = self.add_hidden(steps, rows);
         for (i, layer) in lower.iter().enumerate() {
             self.interrupt.check()?;
             self.keys_values(i, layer)?;
             self.attend(i, layer)?;
             self.feed_forward(layer)?;
             self.check_finite(i)?;
+            self.read_hidden(Tap::Layer(i), &self.scratch.x, steps, rows, first);
         }
         self.interrupt.check()?;
         self.keys_values(lower.len(), last)?;
@@ -62,7 +66,8 @@ impl Pass<'_> {
         self.attend(lower.len(), last)?;
         self.feed_forward(last)?;
         self.check_finite(lower.len())?;
-        self.output(&steps, rows)
+        self.read_hidden(Tap::Layer(lower.len()), &self.scratch.x, &steps, rows, first);
+        self.output(&steps, rows, first)
     }
 
     /// Token embeddings into the residual stream.
@@ -164,18 +169,35 @@ impl Pass<'_> {
         kept
     }
 
-    /// Final norm, hidden rows, and logits of those that want them.
-    fn output(&mut self, steps: &[Step], rows: &mut Rows) -> Result<()> {
-        let (config, weights) = (self.model.config(), self.model.weights());
-        let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
-        let formats = [weights.output.ty()];
-        let (weight, eps) = (&weights.output_norm, config.norm_eps);
-        s.acts.set(team, isa, Input::RmsNorm { x: &s.x, weight, eps }, config.n_embd, &formats)?;
-        for (step, h) in steps.iter().zip(s.acts.input().chunks_exact(config.n_embd)) {
-            if step.want.hidden() {
-                rows.hidden.extend_from_slice(h);
+    /// Room for the hidden rows of these steps, and where it starts.
+    fn add_hidden(&self, steps: &[Step], rows: &mut Rows) -> usize {
+        let (first, n) = (rows.hidden.len(), steps.iter().filter(|step| step.want.hidden()).count());
+        rows.hidden.resize(first + n * self.taps.len() * self.model.config().n_embd, 0.0);
+        first
+    }
+
+    /// Copies the states `x` of the steps that want them, `[step][n_embd]`, to their places for `tap` in the hidden rows
+    /// from `first` on.
+    fn read_hidden(&self, tap: Tap, x: &[f32], steps: &[Step], rows: &mut Rows, first: usize) {
+        let n_embd = self.model.config().n_embd;
+        let width = self.taps.len() * n_embd;
+        for (place, _) in self.taps.iter().enumerate().filter(|(_, t)| **t == tap) {
+            let wanted = steps.iter().zip(x.chunks_exact(n_embd)).filter(|(step, _)| step.want.hidden());
+            for (row, (_, x)) in rows.hidden[first..].chunks_exact_mut(width).zip(wanted) {
+                row[place * n_embd..(place + 1) * n_embd].copy_from_slice(x);
             }
         }
+    }
+
+    /// Final norm, its hidden rows, and logits of those that want them.
+    fn output(&mut self, steps: &[Step], rows: &mut Rows, first: usize) -> Result<()> {
+        let (config, weights) = (self.model.config(), self.model.weights());
+        let formats = [weights.output.ty()];
+        let (weight, eps) = (&weights.output_norm, config.norm_eps);
+        let s = &mut *self.scratch;
+        s.acts.set(self.team, self.isa, Input::RmsNorm { x: &s.x, weight, eps }, config.n_embd, &formats)?;
+        self.read_hidden(Tap::Final, self.scratch.acts.input(), steps, rows, first);
+        let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
         let for_logits = steps.iter().filter(|step| step.want.logits()).count();
         if for_logits == 0 {
             return Ok(());

@@ -190,7 +190,8 @@ impl Engine for NativeEngine {
             let message = format!("{} tokens in one pass; at most {} are allowed", batch.len(), self.max_batch);
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        rows.clear(self.info.n_vocab, self.info.n_embd);
+        let hidden_width = batch.hidden_width(self.info.n_embd, self.info.n_layer)?;
+        rows.clear(self.info.n_vocab, hidden_width);
         let plan = Plan::new(&mut self.kv, batch, self.info.n_vocab, self.info.n_ctx)?;
         let pass = Pass {
             model: &self.model,
@@ -199,6 +200,7 @@ impl Engine for NativeEngine {
             kv: &mut self.kv,
             scratch: &mut self.scratch,
             lanes: &plan.lanes,
+            taps: batch.taps,
             interrupt: &batch.interrupt,
         };
         // A mapped file that changed would have given wrong numbers: nothing of this pass may be used then.
@@ -209,7 +211,7 @@ impl Engine for NativeEngine {
             }
             Err(error) => {
                 plan.abandon(&mut self.kv);
-                rows.clear(self.info.n_vocab, self.info.n_embd);
+                rows.clear(self.info.n_vocab, hidden_width);
                 Err(error)
             }
         }
