@@ -22,6 +22,8 @@ pub mod text;
 
 pub mod engine;
 
+pub mod reward;
+
 pub mod search;
 
 pub mod reason;

@@ -4,8 +4,6 @@
 //! budget and the clock. The same prompt, parameters and token budget give the same outcome for any free width, memory
 //! cap (unless a single sample outgrows it) and batch grouping.
 
-pub mod answer;
-
 mod algo;
 mod budget;
 mod control;
@@ -25,6 +23,7 @@ pub use self::energy::{EnergyMeter, EnergySource, Joules, PowerModel};
 pub use self::outcome::{Candidate, Outcome, StopReason};
 pub use self::vocabulary::Vocabulary;
 pub use self::vote::EarlyStop;
+pub use crate::reward::answer;
 
 use crate::engine::{Engine, SamplerParams};
 use crate::error::{Error, Result};

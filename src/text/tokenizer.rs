@@ -68,29 +68,44 @@ impl Tokenizer {
 
     /// The token ids of `text`; `O(n log n)` in its length. A text above `Limits::prompt_bytes` is an error.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<TokenId>> {
+        let mut out = Vec::new();
+        out.extend(self.special.bos.filter(|_| options.add_special && self.special.add_bos));
+        self.append(text, options.parse_special, true, &mut out)?;
+        out.extend(self.special.eos.filter(|_| options.add_special && self.special.add_eos));
+        Ok(out)
+    }
+
+    /// The token ids of a text that goes on from other text, which does not end with a special token: nothing is put
+    /// before or behind it.
+    ///
+    /// Ids of the parts of a text, put together, are those of the whole only where its tokens end at the parts' borders.
+    pub fn encode_more(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>> {
+        let mut out = Vec::new();
+        self.append(text, parse_special, false, &mut out)?;
+        Ok(out)
+    }
+
+    fn append(&self, text: &str, parse_special: bool, starts: bool, out: &mut Vec<TokenId>) -> Result<()> {
         if text.len() > self.prompt_bytes {
             let (len, cap) = (text.len(), self.prompt_bytes);
             return Err(Error::invalid(format!("a text of {len} bytes is longer than the cap of {cap} bytes")));
         }
-        let mut out = Vec::new();
-        out.extend(self.special.bos.filter(|_| options.add_special && self.special.add_bos));
         let mut scratch = Scratch::default();
-        let mut after_special = true;
-        for fragment in self.partition.split(text, options.parse_special) {
+        let mut after_special = starts;
+        for fragment in self.partition.split(text, parse_special) {
             match (fragment, &self.method) {
                 (Fragment::Token(id), _) => out.push(id),
-                (Fragment::Text(text), Method::Bpe(bpe)) => bpe.encode(text, &self.vocab, &mut scratch, &mut out)?,
+                (Fragment::Text(text), Method::Bpe(bpe)) => bpe.encode(text, &self.vocab, &mut scratch, out)?,
                 (Fragment::Text(text), Method::Spm(spm)) => {
                     let prefix = (self.add_space_prefix && after_special).then_some(BLANK);
                     let text: String =
                         prefix.into_iter().chain(text.chars().map(|c| if c == ' ' { BLANK } else { c })).collect();
-                    spm.encode(&text, &self.vocab, &mut out)?;
+                    spm.encode(&text, &self.vocab, out)?;
                 }
             }
             after_special = matches!(fragment, Fragment::Token(_));
         }
-        out.extend(self.special.eos.filter(|_| options.add_special && self.special.add_eos));
-        Ok(out)
+        Ok(())
     }
 
     /// The bytes that `ids` stand for; control tokens are spelled out only with `render_special`. The blank that

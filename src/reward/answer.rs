@@ -5,6 +5,7 @@
 mod number;
 
 pub use self::number::Rational;
+pub(in crate::reward) use self::number::decimal;
 
 /// An answer, equal to every other answer that means the same.
 #[derive(Debug, Clone)]
@@ -102,7 +103,7 @@ fn marked_line(line: &str) -> Option<&str> {
 }
 
 /// The content of the last `\boxed{…}` whose braces close.
-fn last_boxed(text: &str) -> Option<&str> {
+pub(in crate::reward) fn last_boxed(text: &str) -> Option<&str> {
     text.rmatch_indices("\\boxed{").find_map(|(at, open)| {
         let inner = text.get(at + open.len()..)?;
         let mut depth = 1usize;

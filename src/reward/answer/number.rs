@@ -26,18 +26,64 @@ impl Rational {
         self.denominator == 1
     }
 
-    fn divide(self, by: Self) -> Option<Self> {
-        Self::new(self.numerator.checked_mul(by.denominator)?, self.denominator.checked_mul(by.numerator)?)
+    /// Above the line, in lowest terms.
+    pub fn numerator(self) -> i128 {
+        self.numerator
     }
 
-    fn add(self, other: Self) -> Option<Self> {
+    /// Below the line, in lowest terms; above 0.
+    pub fn denominator(self) -> i128 {
+        self.denominator
+    }
+
+    /// The sum; `None` past 127 bits.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
         let left = self.numerator.checked_mul(other.denominator)?;
         let right = other.numerator.checked_mul(self.denominator)?;
         Self::new(left.checked_add(right)?, self.denominator.checked_mul(other.denominator)?)
     }
 
-    fn negate(self) -> Option<Self> {
+    /// The difference; `None` past 127 bits.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.checked_add(other.checked_neg()?)
+    }
+
+    /// The product; `None` past 127 bits.
+    pub fn checked_mul(self, by: Self) -> Option<Self> {
+        Self::new(self.numerator.checked_mul(by.numerator)?, self.denominator.checked_mul(by.denominator)?)
+    }
+
+    /// The quotient; `None` for a division by zero and past 127 bits.
+    pub fn checked_div(self, by: Self) -> Option<Self> {
+        Self::new(self.numerator.checked_mul(by.denominator)?, self.denominator.checked_mul(by.numerator)?)
+    }
+
+    /// A whole power, also a negative one; `None` for 0 to a negative power and past 127 bits.
+    pub fn checked_pow(self, exponent: i32) -> Option<Self> {
+        let times = exponent.unsigned_abs();
+        let (n, d) = (self.numerator.checked_pow(times)?, self.denominator.checked_pow(times)?);
+        if exponent < 0 { Self::new(d, n) } else { Self::new(n, d) }
+    }
+
+    /// The number times -1; `None` past 127 bits.
+    pub fn checked_neg(self) -> Option<Self> {
         Some(Self { numerator: self.numerator.checked_neg()?, ..self })
+    }
+
+    /// The number without its sign; `None` past 127 bits.
+    pub fn checked_abs(self) -> Option<Self> {
+        Some(Self { numerator: self.numerator.checked_abs()?, ..self })
+    }
+
+    /// The nearest double.
+    pub fn to_f64(self) -> f64 {
+        self.numerator as f64 / self.denominator as f64
+    }
+}
+
+impl From<i64> for Rational {
+    fn from(n: i64) -> Self {
+        Self { numerator: n.into(), denominator: 1 }
     }
 }
 
@@ -105,7 +151,7 @@ fn signed(text: &str) -> Option<(Rational, usize)> {
     let dollar = if sign.is_some() && body.starts_with('$') { 1 } else { 0 };
     let body = body.get(dollar..)?;
     let (value, length) = latex_fraction(body).or_else(|| fraction(body))?;
-    let value = if matches!(sign, Some('-' | '\u{2212}')) { value.negate()? } else { value };
+    let value = if matches!(sign, Some('-' | '\u{2212}')) { value.checked_neg()? } else { value };
     Some((value, skip + dollar + length))
 }
 
@@ -119,28 +165,28 @@ fn latex_fraction(text: &str) -> Option<(Rational, usize)> {
         let part = part.trim();
         signed_decimal(part).filter(|&(_, length)| length == part.len()).map(|(value, _)| value)
     };
-    Some((whole(numerator)?.divide(whole(denominator)?)?, text.len() - rest.len()))
+    Some((whole(numerator)?.checked_div(whole(denominator)?)?, text.len() - rest.len()))
 }
 
 fn signed_decimal(text: &str) -> Option<(Rational, usize)> {
     let negative = text.starts_with('-');
     let (value, length) = decimal(text.get(usize::from(negative)..)?)?;
-    Some((if negative { value.negate()? } else { value }, length + usize::from(negative)))
+    Some((if negative { value.checked_neg()? } else { value }, length + usize::from(negative)))
 }
 
 /// A decimal, or two with a slash between them; `1 1/2` is one and a half.
 fn fraction(text: &str) -> Option<(Rational, usize)> {
     let (value, length) = decimal(text)?;
     let rest = text.get(length..)?;
-    let simple = over(rest).and_then(|(over, taken)| Some((value.divide(over)?, length + taken)));
+    let simple = over(rest).and_then(|(over, taken)| Some((value.checked_div(over)?, length + taken)));
     if simple.is_some() {
         return simple;
     }
     let mixed = rest.strip_prefix(' ').filter(|_| value.is_integer()).and_then(|part| {
         let (numerator, taken) = decimal(part)?;
         let (denominator, more) = over(part.get(taken..)?)?;
-        let part = numerator.divide(denominator).filter(|_| numerator.is_integer() && denominator.is_integer())?;
-        Some((value.add(part)?, length + 1 + taken + more))
+        let part = numerator.checked_div(denominator).filter(|_| numerator.is_integer() && denominator.is_integer())?;
+        Some((value.checked_add(part)?, length + 1 + taken + more))
     });
     Some(mixed.unwrap_or((value, length)))
 }
@@ -152,7 +198,7 @@ fn over(text: &str) -> Option<(Rational, usize)> {
 }
 
 /// Digits, with commas between groups of three or none, and a fractional part; `.5` is a half.
-fn decimal(text: &str) -> Option<(Rational, usize)> {
+pub(in crate::reward) fn decimal(text: &str) -> Option<(Rational, usize)> {
     let digits = |from: usize| text.bytes().skip(from).take_while(u8::is_ascii_digit).count();
     let mut end = digits(0);
     if (1..=3).contains(&end) {

@@ -1,0 +1,198 @@
+//! [`ImplicitJudge`]: the log-ratio of two models as a reward.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Writer;
+use super::grove::{Grove, Reading, Reads};
+use crate::engine::{Engine, Tap, Want};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Interrupt;
+use crate::reward::convention::{Convention, Reader, RewardMode};
+use crate::reward::{Judge, JudgeUsage, Step, StepId};
+use crate::text::{TokenId, Tokenizer};
+
+/// Values steps by `log π(step) - log π_ref(step)`, both models forking in step with the search.
+///
+/// A step's first token is predicted by its parent's last row, which is kept for every step that is not released:
+/// `4 · n_vocab` bytes a step and model, counted with the KV.
+pub struct ImplicitJudge<E> {
+    policy: Side<E>,
+    reference: Side<E>,
+    pub(super) writer: Writer,
+    beta: f64,
+    mode: RewardMode,
+    /// The sum of log-ratios of a step's own tokens, and of its path's.
+    ratios: HashMap<StepId, (f64, f64)>,
+}
+
+/// One of the two models.
+struct Side<E> {
+    grove: Grove<E>,
+    /// The sum of log-probabilities of each step's tokens.
+    sums: HashMap<StepId, f64>,
+    /// The last row of each step.
+    last: HashMap<StepId, Vec<f32>>,
+}
+
+/// A step to be computed.
+struct Asked {
+    id: StepId,
+    parent: Option<StepId>,
+    tokens: Vec<TokenId>,
+}
+
+impl<E: Engine> ImplicitJudge<E> {
+    /// A judge by the trained model and the one that it was trained from: same tokenizer, same vocabulary. Errors:
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for vocabularies of different sizes or a convention of another kind.
+    pub fn new(policy: E, reference: E, tokenizer: Arc<Tokenizer>, convention: Box<dyn Convention>) -> Result<Self> {
+        let &Reader::LogRatio { beta, mode } = convention.reader() else {
+            let name = convention.name();
+            return Err(Error::invalid(format!("{name} is no implicit reward; use an external judge")));
+        };
+        let sizes = [policy.info().n_vocab, reference.info().n_vocab];
+        if sizes[0] != sizes[1] || sizes[0] < tokenizer.vocab_len() {
+            let n = tokenizer.vocab_len();
+            return Err(Error::invalid(format!(
+                "vocabularies of {sizes:?} tokens, and a tokenizer of {n}, do not match"
+            )));
+        }
+        let [policy, reference] = [policy, reference].map(|engine| Side {
+            grove: Grove::new(engine),
+            sums: HashMap::new(),
+            last: HashMap::new(),
+        });
+        let writer = Writer { tokenizer, convention };
+        Ok(Self { policy, reference, writer, beta: f64::from(beta), mode, ratios: HashMap::new() })
+    }
+
+    /// The reward of a judged step, before it becomes a value between 0 and 1; `None` for an unknown one.
+    pub fn reward(&self, step: StepId) -> Option<f64> {
+        let &(own, path) = self.ratios.get(&step)?;
+        Some(match self.mode {
+            RewardMode::Single => self.beta * own,
+            RewardMode::Accumulative => self.beta * path,
+        })
+    }
+
+    /// Caps the KV of each of the two models at `bytes`.
+    pub fn set_kv_limit(&mut self, bytes: u64) {
+        self.policy.grove.engine_mut().set_kv_limit(bytes);
+        self.reference.grove.engine_mut().set_kv_limit(bytes);
+    }
+}
+
+impl<E: Engine> Judge for ImplicitJudge<E> {
+    fn name(&self) -> &str {
+        self.writer.convention.name()
+    }
+
+    fn begin(&mut self, question: &str) -> Result<()> {
+        let prompt = self.writer.prompt(question)?;
+        self.ratios.clear();
+        for side in [&mut self.policy, &mut self.reference] {
+            side.sums.clear();
+            side.last.clear();
+            side.grove.begin(prompt.clone());
+        }
+        Ok(())
+    }
+
+    /// Errors as [`ExternalJudge::judge`](super::ExternalJudge).
+    fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
+        let new = steps.iter().filter(|step| !self.ratios.contains_key(&step.id));
+        let asked = new.map(|step| {
+            let tokens = self.writer.passage(step)?.tokens;
+            Ok(Asked { id: step.id, parent: Some(step.parent), tokens })
+        });
+        let asked = asked.collect::<Result<Vec<_>>>()?;
+        self.policy.pass(&asked, interrupt)?;
+        self.reference.pass(&asked, interrupt)?;
+        for Asked { id, parent, .. } in &asked {
+            let own = self.policy.sum(*id)? - self.reference.sum(*id)?;
+            let before = parent.and_then(|parent| self.ratios.get(&parent)).map_or(0.0, |&(_, path)| path);
+            self.ratios.insert(*id, (own, before + own));
+        }
+        let value = |step: &Step<'_>| {
+            let reward = self.reward(step.id);
+            let reward = reward.ok_or_else(|| Error::new(ErrorKind::Internal, "a step was not judged"))?;
+            Ok((1.0 / (1.0 + (-reward).exp())) as f32)
+        };
+        steps.iter().map(value).collect()
+    }
+
+    fn release(&mut self, step: StepId) {
+        // Its sums stay: a step behind it may still be judged by what stands before it.
+        for side in [&mut self.policy, &mut self.reference] {
+            side.last.remove(&step);
+            side.grove.release(step);
+        }
+    }
+
+    fn usage(&self) -> JudgeUsage {
+        let [a, b] = [&self.policy, &self.reference].map(|side| {
+            let rows: usize = side.last.values().map(|row| row.len() * size_of::<f32>()).sum();
+            let usage = side.grove.usage();
+            JudgeUsage { kv_bytes: usage.kv_bytes + rows as u64, ..usage }
+        });
+        JudgeUsage { tokens: a.tokens + b.tokens, passes: a.passes + b.passes, kv_bytes: a.kv_bytes + b.kv_bytes }
+    }
+}
+
+#[cfg(test)]
+impl<E: Engine> ImplicitJudge<E> {
+    pub(super) fn engines(&self) -> [&E; 2] {
+        [self.policy.grove.engine(), self.reference.grove.engine()]
+    }
+}
+
+impl<E: Engine> Side<E> {
+    /// Computes the log-probabilities of these steps' tokens.
+    fn pass(&mut self, asked: &[Asked], interrupt: &Interrupt) -> Result<()> {
+        let mut ids = Vec::with_capacity(asked.len() + 1);
+        let root = Asked { id: StepId::ROOT, parent: None, tokens: Vec::new() };
+        if !self.last.contains_key(&StepId::ROOT) && !asked.is_empty() {
+            ids.push((StepId::ROOT, Reads::Last));
+        }
+        for Asked { id, parent, tokens } in asked {
+            self.grove.insert(*id, parent.unwrap_or_default(), tokens.clone(), Vec::new())?;
+            self.sums.insert(*id, 0.0);
+            ids.push((*id, Reads::All));
+        }
+        let by_id: HashMap<StepId, &Asked> = asked.iter().chain([&root]).map(|asked| (asked.id, asked)).collect();
+        let (sums, last) = (&mut self.sums, &mut self.last);
+        let mut take = |id: StepId, i: usize, row: &[f32]| {
+            let Some(asked) = by_id.get(&id) else { return Ok(()) };
+            let sum = sums.entry(id).or_default();
+            if let (0, Some(parent), Some(&token)) = (i, asked.parent, asked.tokens.first()) {
+                let row = last.get(&parent);
+                let row = row.ok_or_else(|| Error::invalid(format!("the step before step {} was released", id.0)))?;
+                *sum += logprob(row, token)?;
+            }
+            match asked.tokens.get(i + 1) {
+                Some(&token) => *sum += logprob(row, token)?,
+                None => drop(last.insert(id, row.to_vec())),
+            }
+            Ok(())
+        };
+        let mut reading = Reading { want: Want::Logits, taps: &[Tap::Final], interrupt, take: &mut take };
+        self.grove.pass(&ids, &mut reading)
+    }
+
+    fn sum(&self, id: StepId) -> Result<f64> {
+        self.sums.get(&id).copied().ok_or_else(|| Error::new(ErrorKind::Internal, "a step has no log-probability"))
+    }
+}
+
+/// `log softmax(row)[token]`.
+fn logprob(row: &[f32], token: TokenId) -> Result<f64> {
+    let logit = row.get(token as usize).copied();
+    let logit = logit.ok_or_else(|| Error::invalid(format!("token {token} is not in the model's vocabulary")))?;
+    let top = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = row.iter().map(|&x| (f64::from(x) - top).exp()).sum();
+    let logprob = f64::from(logit) - top - sum.ln();
+    if logprob.is_finite() {
+        return Ok(logprob);
+    }
+    Err(Error::new(ErrorKind::NonFinite, "the reward model's logits hold NaN or infinity"))
+}
