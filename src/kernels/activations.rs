@@ -77,14 +77,14 @@ pub struct Activations {
     rounded: [Vec<f32>; 2],
 }
 
-/// Per tile `[block][column]`: 32 quants, a scale, scale times sum, and what an excess of 8, 16 and 128 in the weights
-/// has added to the sum of products, negated.
+/// Per tile `[block][column]`: 32 quants, a scale, scale times sum, and what weights with a zero point of 8, 16 and 128
+/// add to the sum of products too much, negated.
 #[derive(Default)]
 struct Q8Tiles {
     q: Vec<i8>,
     d: Vec<f32>,
     s: Vec<f32>,
-    less: [Vec<i32>; 3],
+    corrections: [Vec<i32>; 3],
 }
 
 /// Per tile `[block][32 quants of eight groups][column]` and `[block][column]`: a scale, the sums of 16 and of 32 quants.
@@ -103,14 +103,14 @@ pub(crate) struct TileQ8<'a> {
     pub(crate) q: &'a [i8],
     pub(crate) d: &'a [f32],
     pub(crate) s: &'a [f32],
-    less: [&'a [i32]; 3],
+    corrections: [&'a [i32]; 3],
 }
 
 impl<'a> TileQ8<'a> {
-    /// `[block][column]`: minus `excess` times the sum of the quants; `None` for none.
+    /// `[block][column]`: minus `zero_point` times the sum of the quants; `None` for 0.
     #[inline(always)]
-    pub(crate) fn less(&self, excess: i32) -> Option<&'a [i32]> {
-        quantize::EXCESSES.iter().position(|e| *e == excess).map(|i| self.less[i])
+    pub(crate) fn corrections(&self, zero_point: i32) -> Option<&'a [i32]> {
+        quantize::ZERO_POINTS.iter().position(|z| *z == zero_point).map(|i| self.corrections[i])
     }
 }
 
@@ -150,7 +150,7 @@ impl Activations {
         let q8 = &self.q8;
         let floats = [&self.x, &q8.d, &q8.s, &self.q8k.d, &self.rounded[0], &self.rounded[1]];
         let words: usize = floats.iter().map(|f| f.capacity()).sum();
-        let words = words + q8.less.iter().map(Vec::capacity).sum::<usize>();
+        let words = words + q8.corrections.iter().map(Vec::capacity).sum::<usize>();
         let sums = self.q8k.sums16.capacity() + self.q8k.sums32.capacity();
         q8.q.capacity() + self.q8k.q.capacity() + 2 * sums + 4 * words
     }
@@ -173,7 +173,7 @@ impl Activations {
         let (blocks, blocks_k) =
             (n * (k / 32) * usize::from(wants(Partner::Q8)), n * (k / 256) * usize::from(wants(Partner::Q8K)));
         let [f16, bf16] = &mut self.rounded;
-        let [less8, less16, less128] = &mut self.q8.less;
+        let [by8, by16, by128] = &mut self.q8.corrections;
         let out = Columns {
             isa,
             input,
@@ -184,7 +184,7 @@ impl Activations {
                 q: Shards::new(sized(&mut self.q8.q, 32 * blocks)),
                 d: Shards::new(sized(&mut self.q8.d, blocks)),
                 s: Shards::new(sized(&mut self.q8.s, blocks)),
-                less: [less8, less16, less128].map(|less| Shards::new(sized(less, blocks))),
+                corrections: [by8, by16, by128].map(|of| Shards::new(sized(of, blocks))),
             },
             q8k: quantize::Q8K {
                 q: Shards::new(sized(&mut self.q8k.q, 256 * blocks_k)),
@@ -228,7 +228,7 @@ impl Activations {
             q: self.q8.q.get(32 * at.start..32 * at.end).unwrap_or_default(),
             d: self.q8.d.get(at.clone()).unwrap_or_default(),
             s: self.q8.s.get(at.clone()).unwrap_or_default(),
-            less: self.q8.less.each_ref().map(|less| less.get(at.clone()).unwrap_or_default()),
+            corrections: self.q8.corrections.each_ref().map(|of| of.get(at.clone()).unwrap_or_default()),
         }
     }
 

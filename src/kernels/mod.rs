@@ -23,11 +23,10 @@ pub use attention::{
 pub use logit_blocks::{
     LOGIT_BLOCK, LogitBlock, logit_block_count, logit_blocks, row_logit_blocks, temper_logit_blocks,
 };
-pub use matmul::{Gate, Product, matmul, matmul_gated};
+pub use matmul::{Product, matmul, matmul_gated};
 pub use matrix::MatrixView;
-pub use norm::{rms_norm, rms_norm_inplace};
+pub use norm::rms_norm_inplace;
 pub use packed::PackedMatrix;
-pub use pointwise::{add, add_bias, all_finite, gelu_mul, scale, silu_mul, soft_cap};
+pub use pointwise::{Activation, add, all_finite, gelu_mul, scale, silu_mul, soft_cap};
 pub use rope::{RopeStyle, rope};
 pub use rows::get_row;
-pub use softmax::softmax;

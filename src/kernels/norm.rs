@@ -6,35 +6,21 @@ use crate::simd::{Isa, LANES, Simd, dispatch, load_or};
 /// Elements below which waking the team costs more than it saves.
 const SERIAL_ELEMENTS: usize = 1 << 14;
 
-/// `out = x / sqrt(mean(x^2) + eps) * weight` for every row of `x` that is as long as `weight`.
-pub fn rms_norm(team: &Team, isa: Isa, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let len = weight.len().max(1);
-    let shards = Shards::new(out);
-    parts(team, x.len() / len, len, |rows| {
-        let range = rows.start * len..rows.end * len;
-        // SAFETY: parts have disjoint rows.
-        let out = unsafe { shards.range(range.clone()) };
-        normalize(isa, x.get(range).unwrap_or_default(), weight, eps, out);
-    });
-}
-
-/// [`rms_norm`] of every row of `x` in place.
+/// `x = x / sqrt(mean(x^2) + eps) * weight` for every row of `x`, each as long as `weight`.
 pub fn rms_norm_inplace(team: &Team, isa: Isa, x: &mut [f32], weight: &[f32], eps: f32) {
     let len = weight.len().max(1);
+    let rows = x.len() / len;
+    let parts = if rows * len < SERIAL_ELEMENTS { 1 } else { team.threads().min(rows) };
     let shards = Shards::new(x);
-    parts(team, shards.len() / len, len, |rows| {
+    team.run(parts, &|part| {
+        let rows = rows * part / parts..rows * (part + 1) / parts;
         // SAFETY: parts have disjoint rows.
         normalize_inplace(isa, unsafe { shards.range(rows.start * len..rows.end * len) }, weight, eps);
     });
 }
 
-fn parts(team: &Team, rows: usize, len: usize, work: impl Fn(std::ops::Range<usize>) + Sync) {
-    let parts = if rows * len < SERIAL_ELEMENTS { 1 } else { team.threads().min(rows) };
-    team.run(parts, &|part| work(rows * part / parts..rows * (part + 1) / parts));
-}
-
 dispatch! {
-    /// [`rms_norm`] on this thread.
+    /// As [`rms_norm_inplace`], on this thread and into `out`, which is as long as `x`.
     pub(super) fn normalize(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) = normalize_with
 }
 dispatch! {
@@ -83,7 +69,7 @@ mod tests {
             let (x, weight) = (noise.normals(rows * len), noise.normals(len));
             let run = |isa| {
                 let mut out = vec![0.0; x.len()];
-                rms_norm(&team, isa, &x, &weight, 1e-5, &mut out);
+                normalize(isa, &x, &weight, 1e-5, &mut out);
                 let mut again = x.clone();
                 rms_norm_inplace(&team, isa, &mut again, &weight, 1e-5);
                 assert_eq!(bits(&out), bits(&again));

@@ -6,14 +6,23 @@ use crate::simd::{Isa, LANES, Simd, dispatch, exp, gelu, load_or, tanh};
 /// Elements of one part of a job; fewer are not worth waking the team for.
 const CHUNK: usize = 4096;
 
-/// `gate[i] = silu(gate[i]) * up[i]` with `silu(x) = x / (1 + e^-x)`.
-pub fn silu_mul(team: &Team, isa: Isa, gate: &mut [f32], up: &[f32]) {
-    team.for_each_chunk_mut(gate, CHUNK, |i, gate| silu_mul_here(isa, gate, chunk(up, i)));
+/// The gate of a feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// SwiGLU: `silu(gate) * up`.
+    Silu,
+    /// GeGLU with the tanh approximation: `gelu(gate) * up`.
+    Gelu,
 }
 
-/// `gate[i] = gelu(gate[i]) * up[i]`, GELU in its tanh form.
-pub fn gelu_mul(team: &Team, isa: Isa, gate: &mut [f32], up: &[f32]) {
-    team.for_each_chunk_mut(gate, CHUNK, |i, gate| gelu_mul_here(isa, gate, chunk(up, i)));
+impl Activation {
+    /// `gate[i] = f(gate[i]) * up[i]`.
+    pub(super) fn mul(self, isa: Isa, gate: &mut [f32], up: &[f32]) {
+        match self {
+            Self::Silu => silu_mul(isa, gate, up),
+            Self::Gelu => gelu_mul(isa, gate, up),
+        }
+    }
 }
 
 /// `x[i] = cap * tanh(x[i] / cap)`.
@@ -21,28 +30,23 @@ pub fn soft_cap(team: &Team, isa: Isa, x: &mut [f32], cap: f32) {
     team.for_each_chunk_mut(x, CHUNK, |_, x| soft_cap_chunk(isa, x, cap));
 }
 
-fn chunk(x: &[f32], i: usize) -> &[f32] {
-    x.get(i * CHUNK..).unwrap_or_default()
-}
-
-dispatch! {
-    pub(super) fn silu_mul_here(gate: &mut [f32], up: &[f32]) = silu_mul_with
-}
-dispatch! {
-    pub(super) fn gelu_mul_here(gate: &mut [f32], up: &[f32]) = gelu_mul_with
-}
 dispatch! {
     fn soft_cap_chunk(x: &mut [f32], cap: f32) = soft_cap_with
 }
 
 dispatch! {
-    /// `x[i] += y[i]`.
-    pub fn add(x: &mut [f32], y: &[f32]) = add_with
+    /// `gate[i] = silu(gate[i]) * up[i]` with `silu(x) = x / (1 + e^-x)`.
+    pub fn silu_mul(gate: &mut [f32], up: &[f32]) = silu_mul_with
 }
 
 dispatch! {
-    /// Adds `bias` to each of the rows of `x` that are as long as it.
-    pub fn add_bias(x: &mut [f32], bias: &[f32]) = add_bias_with
+    /// `gate[i] = gelu(gate[i]) * up[i]`, GELU in its tanh form.
+    pub fn gelu_mul(gate: &mut [f32], up: &[f32]) = gelu_mul_with
+}
+
+dispatch! {
+    /// `x[i] += y[i]`.
+    pub fn add(x: &mut [f32], y: &[f32]) = add_with
 }
 
 dispatch! {
@@ -126,13 +130,6 @@ fn add_with<S: Simd>(_: S, x: &mut [f32], y: &[f32]) {
 }
 
 #[inline(always)]
-fn add_bias_with<S: Simd>(s: S, x: &mut [f32], bias: &[f32]) {
-    for row in x.chunks_mut(bias.len().max(1)) {
-        add_with(s, row, bias);
-    }
-}
-
-#[inline(always)]
 fn scale_with<S: Simd>(_: S, x: &mut [f32], by: f32) {
     x.iter_mut().for_each(|x| *x *= by);
 }
@@ -167,8 +164,8 @@ mod tests {
         for len in [1, 7, 8, 9, 64, 83, CHUNK + 3] {
             let mut noise = Noise::new(len as u64);
             let (x, y): (Vec<f32>, _) = (noise.normals(len).iter().map(|x| x * 4.0).collect(), noise.normals(len));
-            let silu = same_on_all(&x, |isa, x| silu_mul(&team, isa, x, &y));
-            let gelu = same_on_all(&x, |isa, x| gelu_mul(&team, isa, x, &y));
+            let silu = same_on_all(&x, |isa, x| silu_mul(isa, x, &y));
+            let gelu = same_on_all(&x, |isa, x| gelu_mul(isa, x, &y));
             let cap = same_on_all(&x, |isa, x| soft_cap(&team, isa, x, 5.0));
             let sum = same_on_all(&x, |isa, x| add(isa, x, &y));
             let tripled = same_on_all(&x, |isa, x| scale(isa, x, 3.0));
@@ -183,12 +180,6 @@ mod tests {
                 near(tripled[i], x * 3.0);
             }
         }
-    }
-
-    #[test]
-    fn a_bias_is_added_to_every_row() {
-        let got = same_on_all(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], |isa, x| add_bias(isa, x, &[10.0, 20.0, 30.0]));
-        assert_eq!(got, [10.0, 21.0, 32.0, 13.0, 24.0, 35.0]);
     }
 
     #[test]

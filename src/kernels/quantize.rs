@@ -10,8 +10,8 @@ use half::{bf16 as Bf16, f16 as F16};
 /// reciprocal overflows.
 const TINY: f32 = 1e-35;
 
-/// By how much the bytes of weights may exceed the weights: of four bits, of five, of eight.
-pub(super) const EXCESSES: [i32; 3] = [8, 16, 128];
+/// The bytes that stand for a weight of zero, where that is not 0: of four bits, of five, of eight.
+pub(super) const ZERO_POINTS: [i32; 3] = [8, 16, 128];
 
 /// Where the blocks of a column lie: those of its tile begin at block `tile`, each followed by the same of its neighbours.
 #[derive(Clone, Copy)]
@@ -28,8 +28,8 @@ pub(super) struct Q8<'a> {
     pub(super) d: Shards<'a, f32>,
     /// Scale times sum.
     pub(super) s: Shards<'a, f32>,
-    /// Minus each of [`EXCESSES`] times the sum of the quants.
-    pub(super) less: [Shards<'a, i32>; 3],
+    /// Minus each of [`ZERO_POINTS`] times the sum of the quants.
+    pub(super) corrections: [Shards<'a, i32>; 3],
 }
 
 /// Blocks of 256: the quants of eight groups of 32, each at its own place as if it were a block of 32.
@@ -80,8 +80,8 @@ fn q8_with<S: Simd>(s: S, x: &[f32], place: Place, out: &Q8<'_>) {
             out.q.range(32 * at..32 * at + 32).copy_from_slice(&q);
             out.d.range(at..at + 1).fill(scale);
             out.s.range(at..at + 1).fill(scale * total as f32);
-            for (less, excess) in out.less.iter().zip(EXCESSES) {
-                less.range(at..at + 1).fill(-excess * total);
+            for (correction, zero_point) in out.corrections.iter().zip(ZERO_POINTS) {
+                correction.range(at..at + 1).fill(-zero_point * total);
             }
         }
     }
@@ -182,19 +182,19 @@ mod tests {
     fn run_q8(isa: Isa, x: &[f32]) -> (Vec<i8>, Vec<f32>, Vec<f32>, Vec<i32>) {
         let blocks = x.len() / 32;
         let (mut q, mut d, mut s) = (vec![99; 96 * blocks], vec![9.0; 3 * blocks], vec![9.0; 3 * blocks]);
-        let mut less = [(); 3].map(|()| vec![9; 3 * blocks]);
+        let mut corrections = [(); 3].map(|()| vec![9; 3 * blocks]);
         let out = Q8 {
             q: Shards::new(&mut q),
             d: Shards::new(&mut d),
             s: Shards::new(&mut s),
-            less: less.each_mut().map(|less| Shards::new(less)),
+            corrections: corrections.each_mut().map(|of| Shards::new(of)),
         };
         q8(isa, x, Place { tile: 0, column: 1, width: 3 }, &out);
-        assert!(less[0].iter().zip(&less[2]).skip(1).step_by(3).all(|(a, b)| a * 16 == *b));
+        assert!(corrections[0].iter().zip(&corrections[2]).skip(1).step_by(3).all(|(a, b)| a * 16 == *b));
         assert!(q.as_chunks::<32>().0.iter().step_by(3).all(|q| q == &[99; 32]), "the neighbour's place is untouched");
         let mine = |x: &[f32]| x.iter().skip(1).step_by(3).copied().collect::<Vec<_>>();
         let q = q.as_chunks::<32>().0.iter().skip(1).step_by(3).flatten().copied().collect();
-        (q, mine(&d), mine(&s), less[0].iter().skip(1).step_by(3).copied().collect())
+        (q, mine(&d), mine(&s), corrections[0].iter().skip(1).step_by(3).copied().collect())
     }
 
     /// The second of three columns in blocks of 256: quants, scales, sums of 16, sums of 32.
@@ -223,13 +223,13 @@ mod tests {
         for isa in Isa::available() {
             assert_eq!(run_q8(isa, &x), want, "{isa:?}");
         }
-        let (q, d, s, less) = want;
+        let (q, d, s, corrections) = want;
         for (b, x) in x.chunks(32).enumerate() {
             let amax = x.iter().fold(0.0f32, |m, x| m.max(x.abs()));
             let id = if amax > 0.0 { 127.0 / amax } else { 0.0 };
             let total: i32 = q[32 * b..][..32].iter().map(|q| *q as i32).sum();
             assert_eq!((d[b], s[b]), (amax / 127.0, amax / 127.0 * total as f32));
-            assert_eq!(less[b], -8 * total);
+            assert_eq!(corrections[b], -8 * total);
             assert!(x.iter().zip(&q[32 * b..]).all(|(x, q)| (x * id).round_ties_even() == f32::from(*q)));
         }
     }

@@ -2,17 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;
+use crate::kernels::Activation;
 use crate::limits::Limits;
 use crate::model::{Rope, arch, key, reject_feature};
-
-/// The gate of the feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// SwiGLU: `silu(gate) * up`.
-    Silu,
-    /// GeGLU with the tanh approximation: `gelu(gate) * up`.
-    Gelu,
-}
 
 /// Sliding-window attention: a local layer sees only the last `size` positions, its own included.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,11 +7,13 @@ mod rope;
 mod tensor;
 mod weights;
 
-pub use config::{Activation, Config, Window};
+pub use config::{Config, Window};
 pub(crate) use rope::push_rope;
 pub use rope::{Rope, RopeFactors, Yarn};
 pub use tensor::Tensor;
 pub use weights::{Layer, Linear, Weights};
+
+pub use crate::kernels::Activation;
 
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;
@@ -59,11 +61,6 @@ impl Model {
     /// Bytes that the weights take in memory: packed ones once they are packed, else as in the files.
     pub fn weight_bytes(&self) -> u64 {
         self.weights.bytes()
-    }
-
-    /// Bytes of the model's files together.
-    pub fn file_bytes(&self) -> u64 {
-        self.files.iter().map(|b| b.len() as u64).sum()
     }
 
     /// An error of kind [`FileChanged`](crate::ErrorKind::FileChanged) if a mapped file was changed since it was opened.

@@ -6,8 +6,8 @@ use crate::engine::native::scratch::{CHUNK_TOKENS, RopeTable, Scratch};
 use crate::engine::{Rows, Tap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
-use crate::kernels::{self, Gate, Input, Product};
-use crate::model::{Activation, Config, Layer, Linear, Model};
+use crate::kernels::{self, Input, Product};
+use crate::model::{Config, Layer, Linear, Model};
 use crate::observe::Interrupt;
 use crate::simd::Isa;
 
@@ -129,12 +129,9 @@ impl Pass<'_> {
         let (gate, up) = (&layer.ffn_gate, &layer.ffn_up);
         let input = Input::RmsNorm { x: &s.x, weight: &layer.ffn_norm, eps: config.norm_eps };
         s.acts.set(team, isa, input, config.n_embd, &[gate.weight.ty(), up.weight.ty()])?;
-        let g = match config.activation {
-            Activation::Silu => Gate::Silu,
-            Activation::Gelu => Gate::Gelu,
-        };
         let gate = (gate.weight.packed(team)?, gate.bias.as_deref());
-        kernels::matmul_gated(team, isa, &s.acts, g, gate, product(team, up, &mut s.ffn, false)?)?;
+        let up = product(team, up, &mut s.ffn, false)?;
+        kernels::matmul_gated(team, isa, &s.acts, config.activation, gate, up)?;
         s.acts.set(team, isa, Input::Plain(&s.ffn), config.n_ff, &[layer.ffn_down.weight.ty()])?;
         self.add_to_residual(&layer.ffn_down, layer.post_ffw_norm.as_deref())
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::kernels::testing::{Noise, bits};
+use half::f16;
 
 const THREADS: [usize; 3] = [1, 2, 5];
 

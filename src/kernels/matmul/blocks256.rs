@@ -1,19 +1,25 @@
 //! Weights in blocks of 256: integer scales, and perhaps minimums, per 32 or 16 weights under factors in half precision.
 
+mod formats;
+
+pub(super) use formats::{Iq4Xs, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K};
+
 use super::dot::{Dot, Range};
-use super::{Weights, prefetch_after};
+use super::prefetch_after;
+use super::sweep::{self, paired};
 use crate::kernels::activations::{TILE, TileQ8K};
 use crate::kernels::packed::GroupLayout;
-use crate::quant::iq4_nl::CODEBOOK;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// Bytes of sixteen half-precision factors, or of one pair of small integers for sixteen rows.
 const HALVES: usize = 32;
 
 /// How sixteen rows of one block become bytes and scales.
-trait Block {
+trait Block: Copy {
     const RANGE: Range;
-    /// How much larger the bytes are than the weights.
-    const EXCESS: i32;
+    /// The byte that stands for a weight of zero.
+    const ZERO_POINT: i32;
     /// Whether each half of 32 weights has its own scale.
     const HALF_SCALES: bool;
     const MIN: bool;
@@ -29,224 +35,73 @@ trait Block {
     }
 }
 
-macro_rules! format {
-    ($name:ident, $range:ident, excess $excess:literal, half_scales $half:literal, min $min:literal,
-     scales |$sd:ident, $sp:ident, $pair:ident| $scales:expr, $(mins $mins:expr,)?
-     |$d:ident, $p:ident, $g:ident, $j:ident| $byte:expr) => {
-        #[allow(non_camel_case_types)]
-        pub(super) struct $name;
-
-        impl Block for $name {
-            const RANGE: Range = Range::$range;
-            const EXCESS: i32 = $excess;
-            const HALF_SCALES: bool = $half;
-            const MIN: bool = $min;
-
-            #[inline(always)]
-            unsafe fn unpack<D: Dot>($d: D, $p: *const u8, $g: usize) -> [D::Bytes; 8] {
-                // SAFETY: the caller has the instructions and a whole block.
-                unsafe {
-                    let mut bytes = [$d.bytes(0); 8];
-                    for $j in 0..8 {
-                        bytes[$j] = $byte;
-                    }
-                    bytes
-                }
-            }
-
-            #[inline(always)]
-            unsafe fn scales<D: Dot>($sd: D, $sp: *const u8, $pair: usize) -> D::Ints {
-                // SAFETY: the caller has the instructions and the head of a block.
-                unsafe { $scales }
-            }
-
-            $(#[inline(always)]
-            unsafe fn mins<D: Dot>($sd: D, $sp: *const u8, $pair: usize) -> D::Ints {
-                // SAFETY: as above.
-                unsafe { $mins }
-            })?
-        }
-
-        impl Weights for $name {
-            #[inline(always)]
-            unsafe fn products<D: Dot>(d: D, group: *const u8, layout: &GroupLayout, x: super::Tile<'_>, acc: *mut f32) {
-                // SAFETY: handed on from the caller.
-                unsafe { products::<D, Self>(d, group, layout, &x.q8k, acc) }
-            }
-        }
-    };
-}
-
-format!(Q2_K, U4, excess 0, half_scales true, min true,
-    scales |d, p, pair| d.split_pairs(d.pairs_u8(p.add((2 + pair) * HALVES))).0,
-    mins d.split_pairs(d.pairs_u8(p.add((2 + pair) * HALVES))).1,
-    |d, p, g, j| field2(d, p, g, j));
-format!(Q3_K, U4, excess 4, half_scales true, min false,
-    scales |d, p, pair| d.pairs_i8(p.add((1 + pair) * HALVES)),
-    |d, p, g, j| d.or(field2(d, p.add(8 * 64), g, j), bit(d, p, g, j, 2)));
-format!(Q4_K, U4, excess 0, half_scales false, min true,
-    scales |d, p, pair| d.pairs_u8(p.add((2 + pair) * HALVES)), mins d.pairs_u8(p.add((6 + pair) * HALVES)),
-    |d, p, g, j| nibble(d, p, g, j));
-format!(Q5_K, U5, excess 0, half_scales false, min true,
-    scales |d, p, pair| d.pairs_u8(p.add((2 + pair) * HALVES)), mins d.pairs_u8(p.add((6 + pair) * HALVES)),
-    |d, p, g, j| d.or(nibble(d, p.add(8 * 64), g, j), bit(d, p, g, j, 4)));
-format!(Q6_K, U6, excess 32, half_scales true, min false,
-    scales |d, p, pair| d.pairs_i8(p.add((1 + pair) * HALVES)),
-    |d, p, g, j| d.or(nibble_of_half(d, p, g, j), high2(d, p.add(32 * 64), g, j)));
-format!(Iq4Xs, Signed, excess 0, half_scales false, min false,
-scales |d, p, pair| d.pairs_i8(p.add((1 + pair) * HALVES)),
-|d, p, g, j| {
-    let both = d.load(p.add(64 * (4 * g + j % 4)));
-    d.signed(d.look_up(&CODEBOOK, d.and(if j < 4 { both } else { d.shr(both, 4) }, 15)))
-});
-
-/// Nibbles: two neighbouring groups of 32 share eight vectors.
-#[inline(always)]
-unsafe fn nibble<D: Dot>(d: D, p: *const u8, g: usize, j: usize) -> D::Bytes {
-    // SAFETY: the caller has the instructions and the vectors.
-    unsafe {
-        let both = d.load(p.add(64 * (g / 2 * 8 + j)));
-        d.and(if g.is_multiple_of(2) { both } else { d.shr(both, 4) }, 15)
-    }
-}
-
-/// Nibbles: groups of 32 that lie 64 apart share eight vectors.
-#[inline(always)]
-unsafe fn nibble_of_half<D: Dot>(d: D, p: *const u8, g: usize, j: usize) -> D::Bytes {
-    // SAFETY: the caller has the instructions and the vectors.
-    unsafe {
-        let both = d.load(p.add(64 * (g / 4 * 16 + g % 2 * 8 + j)));
-        d.and(if g % 4 < 2 { both } else { d.shr(both, 4) }, 15)
-    }
-}
-
-/// Fields of two bits: four groups of 32 share eight vectors.
-#[inline(always)]
-unsafe fn field2<D: Dot>(d: D, p: *const u8, g: usize, j: usize) -> D::Bytes {
-    // SAFETY: the caller has the instructions and the vectors.
-    unsafe {
-        let four = d.load(p.add(64 * (g / 4 * 8 + j)));
-        d.and(if g.is_multiple_of(4) { four } else { d.shr(four, 2 * (g % 4) as u32) }, 3)
-    }
-}
-
-/// Fields of two bits as bits 4 and 5.
-#[inline(always)]
-unsafe fn high2<D: Dot>(d: D, p: *const u8, g: usize, j: usize) -> D::Bytes {
-    // SAFETY: the caller has the instructions and the vectors.
-    unsafe {
-        let four = d.load(p.add(64 * (g / 4 * 8 + j)));
-        let placed = match g % 4 {
-            0 => d.shl(four, 4),
-            1 => d.shl(four, 2),
-            2 => four,
-            _ => d.shr(four, 2),
-        };
-        d.and(placed, 0x30)
-    }
-}
-
-/// Bit `g` of eight vectors as bit `to`.
-#[inline(always)]
-unsafe fn bit<D: Dot>(d: D, p: *const u8, g: usize, j: usize, to: u32) -> D::Bytes {
-    // SAFETY: the caller has the instructions and the vectors.
-    unsafe {
-        let eight = d.load(p.add(64 * j));
-        let g = g as u32;
-        d.and(if g < to { d.shl(eight, to - g) } else { d.shr(eight, g - to) }, 1 << to)
-    }
-}
-
-/// `acc[column][row]` = one group of sixteen rows times the columns of `x`.
-///
-/// # Safety
-/// Needs the instructions of `d`; `group` must be a group of this layout with as many blocks as `x`, and `acc` room for
-/// sixteen numbers a column.
-#[inline(always)]
-unsafe fn products<D: Dot, W: Block>(d: D, group: *const u8, layout: &GroupLayout, x: &TileQ8K<'_>, acc: *mut f32) {
-    let n = x.width;
-    let block = Blocks { d, group, layout, x };
-    let slices = 16 / D::ROWS;
-    // SAFETY: the caller's promises; slices cut the sixteen rows, `b` is a block of the group and of the inputs, and
-    // there are at most `TILE` columns.
-    unsafe {
-        if n == 1 {
-            let mut sums = [d.floats(0.0); 4];
-            for b in 0..x.blocks {
-                for (s, sum) in sums.iter_mut().enumerate().take(slices) {
-                    let mut total = d.ints(0);
-                    let mut scales = total;
-                    for g in 0..8 {
-                        let w = block.weights::<W>(b, g, s, &mut scales);
-                        [total] = block.add::<W, 1>([total], w, b, g, 0);
-                    }
-                    *sum = block.finish::<W>(*sum, total, b, s, 0);
-                }
-            }
-            for (s, sum) in sums.into_iter().enumerate().take(slices) {
-                d.store_floats(acc.add(s * D::ROWS), sum);
-            }
-            return;
-        }
-        for c in 0..n {
-            for s in 0..slices {
-                d.store_floats(acc.add(16 * c + s * D::ROWS), d.floats(0.0));
-            }
-        }
-        let mut totals = [0i32; 16 * TILE];
-        let totals = totals.as_mut_ptr();
-        for s in 0..slices {
-            for b in 0..x.blocks {
-                let mut scales = d.ints(0);
-                for g in 0..8 {
-                    let w = block.weights::<W>(b, g, s, &mut scales);
-                    let paired = if D::COLUMNS == 2 { n / 2 * 2 } else { 0 };
-                    for c in (0..paired).step_by(2) {
-                        let at = [totals.add(D::ROWS * c), totals.add(D::ROWS * (c + 1))];
-                        let old = if g == 0 { [d.ints(0); 2] } else { [d.load_ints(at[0]), d.load_ints(at[1])] };
-                        let new = block.add::<W, 2>(old, w, b, g, c);
-                        d.store_ints(at[0], new[0]);
-                        d.store_ints(at[1], new[1]);
-                    }
-                    for c in paired..n {
-                        let at = totals.add(D::ROWS * c);
-                        let total = if g == 0 { d.ints(0) } else { d.load_ints(at) };
-                        let [total] = block.add::<W, 1>([total], w, b, g, c);
-                        d.store_ints(at, total);
-                    }
-                }
-                for c in 0..n {
-                    let at = acc.add(16 * c + s * D::ROWS);
-                    let total = d.load_ints(totals.add(D::ROWS * c));
-                    d.store_floats(at, block.finish::<W>(d.load_floats(at), total, b, s, c));
-                }
-            }
-        }
-    }
-}
-
 /// The bytes of 32 weights of some rows, and what their sums are multiplied with.
 #[derive(Clone, Copy)]
 struct Group<D: Dot> {
     w: [D::Bytes; 8],
     /// One for each half, or twice the same.
     scales: [D::Ints; 2],
-    /// Pairs that take the bytes' excess off again, for each half.
-    excess: D::Ints,
+    /// Pairs that take the zero point off again, for each half.
+    corrections: D::Ints,
 }
 
 #[derive(Clone, Copy)]
-struct Blocks<'a, D> {
+struct Blocks<'a, D, W> {
     d: D,
     group: *const u8,
     layout: &'a GroupLayout,
     x: &'a TileQ8K<'a>,
+    format: PhantomData<W>,
 }
 
-impl<D: Dot> Blocks<'_, D> {
+impl<D: Dot, W: Block> sweep::Blocks<D> for Blocks<'_, D, W> {
     #[inline(always)]
-    fn excess<W: Block>(self) -> i32 {
-        W::EXCESS + if W::RANGE == Range::Signed { D::SIGNED_EXCESS } else { 0 }
+    unsafe fn add_to_one(self, sum: D::Floats, b: usize, s: usize) -> D::Floats {
+        // SAFETY: handed on from the caller.
+        unsafe {
+            let mut total = self.d.ints(0);
+            let mut scales = total;
+            for g in 0..8 {
+                let w = self.weights(b, g, s, &mut scales);
+                [total] = self.add([total], w, b, g, 0);
+            }
+            self.finish(sum, total, b, s, 0)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_to_all(self, b: usize, s: usize, acc: *mut f32) {
+        let (d, n) = (self.d, self.x.width);
+        // The first group writes them before any other reads them.
+        let mut totals = MaybeUninit::<[i32; 16 * TILE]>::uninit();
+        let totals = totals.as_mut_ptr().cast::<i32>();
+        // SAFETY: handed on from the caller; there are at most `TILE` columns.
+        unsafe {
+            let mut scales = d.ints(0);
+            for g in 0..8 {
+                let w = self.weights(b, g, s, &mut scales);
+                for c in (0..paired::<D>(n)).step_by(2) {
+                    self.add_in_place::<2>(totals.add(D::ROWS * c), w, b, g, c);
+                }
+                for c in paired::<D>(n)..n {
+                    self.add_in_place::<1>(totals.add(D::ROWS * c), w, b, g, c);
+                }
+            }
+            for c in 0..n {
+                let (at, total) = (acc.add(16 * c), d.load_ints(totals.add(D::ROWS * c)));
+                d.store_floats(at, self.finish(d.load_floats(at), total, b, s, c));
+            }
+        }
+    }
+}
+
+impl<'a, D: Dot, W: Block> Blocks<'a, D, W> {
+    /// The byte of a zero weight as the dot product takes it.
+    const ZERO_POINT: i32 = W::ZERO_POINT + if matches!(W::RANGE, Range::Signed) { D::SIGNED_ZERO_POINT } else { 0 };
+
+    #[inline(always)]
+    fn new(d: D, group: *const u8, layout: &'a GroupLayout, x: &'a TileQ8K<'a>) -> Self {
+        Self { d, group, layout, x, format: PhantomData }
     }
 
     /// The head of slice `s` of block `b`, at the rows' factors.
@@ -258,7 +113,7 @@ impl<D: Dot> Blocks<'_, D> {
 
     /// Group `g` of slice `s` of block `b`; `pairs` keeps scales that two groups share.
     #[inline(always)]
-    unsafe fn weights<W: Block>(self, b: usize, g: usize, s: usize, pairs: &mut D::Ints) -> Group<D> {
+    unsafe fn weights(self, b: usize, g: usize, s: usize, pairs: &mut D::Ints) -> Group<D> {
         let (d, l) = (self.d, self.layout);
         // SAFETY: the caller has the instructions and a block `b`, whose slices are `D::ROWS` rows each.
         unsafe {
@@ -276,15 +131,34 @@ impl<D: Dot> Blocks<'_, D> {
                 (false, 0) => [even, even],
                 (false, _) => [odd, odd],
             };
-            let excess = d.scale_pairs(*pairs, -(self.excess::<W>() as i16));
+            let corrections = d.scale_pairs(*pairs, -(Self::ZERO_POINT as i16));
             let w = W::unpack(d, self.group.add(l.quants + b * l.block + s * 4 * D::ROWS), g);
-            Group { w, scales, excess }
+            Group { w, scales, corrections }
+        }
+    }
+
+    /// [`add`](Self::add) to the totals of `C` columns in memory, which begin with group 0.
+    #[inline(always)]
+    unsafe fn add_in_place<const C: usize>(self, totals: *mut i32, w: Group<D>, b: usize, g: usize, c: usize) {
+        let d = self.d;
+        // SAFETY: the caller has the instructions and the columns.
+        unsafe {
+            let mut sums = [d.ints(0); C];
+            if g > 0 {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = d.load_ints(totals.add(D::ROWS * i));
+                }
+            }
+            let sums = self.add(sums, w, b, g, c);
+            for (i, sum) in sums.into_iter().enumerate() {
+                d.store_ints(totals.add(D::ROWS * i), sum);
+            }
         }
     }
 
     /// `totals` and the products of group `g` of block `b` with the columns from `c`.
     #[inline(always)]
-    unsafe fn add<W: Block, const C: usize>(
+    unsafe fn add<const C: usize>(
         self,
         mut totals: [D::Ints; C],
         w: Group<D>,
@@ -307,12 +181,12 @@ impl<D: Dot> Blocks<'_, D> {
             } else {
                 totals = d.dots(totals, w.w, low, W::RANGE, Some(w.scales[0]));
             }
-            if self.excess::<W>() == 0 || !W::HALF_SCALES && g.is_multiple_of(2) {
+            if Self::ZERO_POINT == 0 || !W::HALF_SCALES && g.is_multiple_of(2) {
                 return totals;
             }
             for (i, total) in totals.iter_mut().enumerate() {
                 let sums = if W::HALF_SCALES { self.sums16(b, g, c + i) } else { self.sums32(b, g / 2, c + i) };
-                *total = d.dot_pairs(*total, w.excess, sums);
+                *total = d.dot_pairs(*total, w.corrections, sums);
             }
             totals
         }
@@ -320,7 +194,7 @@ impl<D: Dot> Blocks<'_, D> {
 
     /// `sum` and the finished block `b` of column `c`.
     #[inline(always)]
-    unsafe fn finish<W: Block>(self, sum: D::Floats, total: D::Ints, b: usize, s: usize, c: usize) -> D::Floats {
+    unsafe fn finish(self, sum: D::Floats, total: D::Ints, b: usize, s: usize, c: usize) -> D::Floats {
         let (d, x) = (self.d, self.x);
         // SAFETY: the caller has the instructions, a block `b` and a column `c`.
         unsafe {

@@ -8,11 +8,12 @@ mod blocks256;
 mod blocks32;
 mod dot;
 mod float;
+mod sweep;
 
 use self::dot::Dot;
 use super::activations::{TILE, TileQ8, TileQ8K};
 use super::packed::{GROUP_ROWS, GroupLayout, PackedMatrix};
-use super::{Activations, pointwise};
+use super::{Activation, Activations};
 use crate::error::{Error, Result};
 use crate::exec::{Shards, Team};
 use crate::simd::{Isa, prefetch};
@@ -40,15 +41,6 @@ pub struct Product<'a> {
     pub add: bool,
 }
 
-/// The nonlinearity of a gated product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// `x / (1 + e^-x)`.
-    Silu,
-    /// GELU in its tanh form.
-    Gelu,
-}
-
 /// `out[column][row] = w[row] . input[column] + bias[row]` for every column of `acts` and each of `products`.
 ///
 /// `acts` must hold `w.cols()` inputs per column in the form for the format of `w`, and `out` `acts.n() * w.rows()` values.
@@ -58,16 +50,16 @@ pub fn matmul(team: &Team, isa: Isa, acts: &Activations, products: Vec<Product<'
     Ok(())
 }
 
-/// `out = g(gate) * up` with the products of `up` in place, where `gate` is another matrix of the same shape.
+/// `out = f(gate) * up` with the products of `up` in place, where `gate` is another matrix of the same shape.
 pub fn matmul_gated(
     team: &Team,
     isa: Isa,
     acts: &Activations,
-    g: Gate,
+    f: Activation,
     gate: (&PackedMatrix, Option<&[f32]>),
     up: Product<'_>,
 ) -> Result<()> {
-    run(team, isa, &[Job::new(acts, up, Some((g, gate.0, gate.1)))?]);
+    run(team, isa, &[Job::new(acts, up, Some((f, gate.0, gate.1)))?]);
     Ok(())
 }
 
@@ -92,7 +84,7 @@ fn run(team: &Team, isa: Isa, jobs: &[Job<'_>]) {
 /// One checked product. Disjoint ranges of groups may be computed at the same time.
 struct Job<'a> {
     w: &'a PackedMatrix,
-    gate: Option<(Gate, &'a PackedMatrix, Option<&'a [f32]>)>,
+    gate: Option<(Activation, &'a PackedMatrix, Option<&'a [f32]>)>,
     acts: &'a Activations,
     bias: Option<&'a [f32]>,
     out: Shards<'a, f32>,
@@ -120,7 +112,7 @@ impl<'a> Job<'a> {
     fn new(
         acts: &'a Activations,
         product: Product<'a>,
-        gate: Option<(Gate, &'a PackedMatrix, Option<&'a [f32]>)>,
+        gate: Option<(Activation, &'a PackedMatrix, Option<&'a [f32]>)>,
     ) -> Result<Self> {
         let Product { w, bias, out, add } = product;
         if acts.k() != w.cols() || !acts.is_ready(w.ty()) {
@@ -154,13 +146,10 @@ impl<'a> Job<'a> {
                 for group in first..(first + strip).min(groups.end) {
                     self.products(isa, self.w, group, t, tile, &mut acc);
                     add_bias(self.bias, group, &mut acc[..used]);
-                    if let Some((g, gate, bias)) = self.gate {
+                    if let Some((f, gate, bias)) = self.gate {
                         self.products(isa, gate, group, t, tile, &mut gated);
                         add_bias(bias, group, &mut gated[..used]);
-                        match g {
-                            Gate::Silu => pointwise::silu_mul_here(isa, &mut gated[..used], &acc[..used]),
-                            Gate::Gelu => pointwise::gelu_mul_here(isa, &mut gated[..used], &acc[..used]),
-                        }
+                        f.mul(isa, &mut gated[..used], &acc[..used]);
                         self.put(group, t, &gated[..used]);
                     } else {
                         self.put(group, t, &acc[..used]);

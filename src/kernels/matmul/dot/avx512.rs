@@ -6,18 +6,10 @@ use std::arch::x86_64::*;
 
 products!(Avx512, "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 
-/// Intrinsics inside a method of [`Dot`], whose caller has the instructions and gives pointers to enough bytes.
-macro_rules! op {
-    ($e:expr) => {
-        // SAFETY: the caller's promise.
-        unsafe { $e }
-    };
-}
-
 impl Dot for Avx512 {
     const ROWS: usize = 16;
     // VPDPBUSD takes unsigned times signed.
-    const SIGNED_EXCESS: i32 = 128;
+    const SIGNED_ZERO_POINT: i32 = 128;
     type Bytes = __m512i;
     type Ints = __m512i;
     type Floats = __m512;

@@ -1,6 +1,6 @@
 //! 64-bit Arm with SDOT: four rows in a register, and one instruction for four bytes of each.
 
-use super::neon::{arm_dot, op, widen};
+use super::neon::{arm_dot, widen};
 use super::{Dot, Range};
 use crate::simd::Dotprod;
 use std::arch::aarch64::*;

@@ -2,7 +2,7 @@
 //! for SDOT, which serves a column that has no neighbour.
 
 use super::dotprod::dot;
-use super::neon::{arm_dot, op, widen};
+use super::neon::{arm_dot, widen};
 use super::{Dot, Range};
 use crate::simd::I8mm;
 use std::arch::aarch64::*;

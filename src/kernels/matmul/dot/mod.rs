@@ -53,6 +53,15 @@ macro_rules! products {
     };
 }
 
+/// Intrinsics inside a method of [`Dot`], whose caller has the instructions and gives pointers to enough bytes.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! op {
+    ($e:expr) => {
+        // SAFETY: the caller's promise.
+        unsafe { $e }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -66,6 +75,8 @@ mod i8mm;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
 
 /// The values that a format's unpacked bytes take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +98,8 @@ pub(super) enum Range {
 pub(super) trait Dot: Copy {
     /// Rows of one vector; 16 is a multiple of it.
     const ROWS: usize;
-    /// What [`signed`](Self::signed) adds to every byte.
-    const SIGNED_EXCESS: i32;
+    /// The byte that [`signed`](Self::signed) makes of 0.
+    const SIGNED_ZERO_POINT: i32;
     /// Columns that [`dots`](Self::dots) does best at once: 1 or 2.
     const COLUMNS: usize = 1;
     /// Four bytes of each row.

@@ -5,22 +5,13 @@ use crate::simd::Neon;
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-/// Intrinsics inside a method of [`Dot`], whose caller gives pointers to enough bytes.
-macro_rules! op {
-    ($e:expr) => {
-        // SAFETY: NEON is part of the platform; pointers are the caller's promise.
-        unsafe { $e }
-    };
-}
-pub(super) use op;
-
 /// Implements [`Dot`] for a token of 64-bit Arm: all share everything but the dot product of bytes, of one column and
 /// perhaps of two.
 macro_rules! arm_dot {
     ($token:ty, $dot:path $(, $dot_two:path)?) => {
         impl Dot for $token {
             const ROWS: usize = 4;
-            const SIGNED_EXCESS: i32 = 0;
+            const SIGNED_ZERO_POINT: i32 = 0;
             $(
                 const COLUMNS: usize = 2;
 

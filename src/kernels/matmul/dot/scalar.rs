@@ -17,7 +17,7 @@ fn pair(low: i32, high: i32) -> i32 {
 
 impl Dot for Scalar {
     const ROWS: usize = 16;
-    const SIGNED_EXCESS: i32 = 0;
+    const SIGNED_ZERO_POINT: i32 = 0;
     type Bytes = [u8; 64];
     type Ints = [i32; 16];
     type Floats = [f32; 16];
