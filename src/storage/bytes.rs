@@ -2,25 +2,17 @@
 
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytemuck::{Pod, Zeroable};
-
 use super::arena::Arena;
 #[cfg(all(test, target_os = "linux"))]
 use super::arena::Guarded;
+use super::lines::{LINE, Lines};
 use super::mapped::{Mapped, Stamp};
-use crate::error::{Error, ErrorKind, Result};
-
-/// Alignment of everything that this library allocates for file bytes: a cache line, and the widest vector register.
-const LINE: usize = 64;
-
-/// Bytes read at once; also the first allocation for a file that does not tell its size.
-const CHUNK: usize = 1 << 20;
+use crate::error::{Error, Result};
 
 /// How a file comes into memory, and what happens when another program changes it afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -50,10 +42,7 @@ pub struct Bytes {
 }
 
 enum Holder {
-    Lines {
-        lines: Vec<Line>,
-        len: usize,
-    },
+    Lines(Lines),
     Vec(Vec<u8>),
     Mapped(Mapped),
     Arena(Arena),
@@ -61,10 +50,6 @@ enum Holder {
     Guarded(Guarded),
     Static(&'static [u8]),
 }
-
-#[derive(Clone, Copy, Zeroable, Pod)]
-#[repr(C, align(64))]
-struct Line([u8; LINE]);
 
 impl Bytes {
     /// The content of the regular file at `path`. Folders, pipes, devices and empty files are refused.
@@ -101,17 +86,13 @@ impl Bytes {
         if bytes.as_ptr().addr().is_multiple_of(LINE) || bytes.is_empty() {
             return Ok(self);
         }
-        let mut lines = reserve(bytes.len())?;
-        lines.resize(bytes.len().div_ceil(LINE), Line::zeroed());
-        let (whole, _) = bytemuck::cast_slice_mut::<Line, u8>(&mut lines).split_at_mut(bytes.len());
-        whole.copy_from_slice(bytes);
-        Ok(Self::new(Holder::Lines { lines, len: bytes.len() }))
+        Ok(Self::new(Holder::Lines(Lines::copy_of(bytes)?)))
     }
 
     /// All bytes. For a mapped file see [`LoadMode::Mmap`] on what a change of the file does.
     pub fn as_slice(&self) -> &[u8] {
         match &*self.holder {
-            Holder::Lines { lines, len } => bytemuck::cast_slice(lines).get(..*len).unwrap_or_default(),
+            Holder::Lines(lines) => lines.as_slice(),
             Holder::Vec(bytes) => bytes,
             Holder::Mapped(mapped) => mapped.as_slice(),
             Holder::Arena(arena) => arena.as_slice(),
@@ -163,13 +144,6 @@ impl Bytes {
         }
     }
 
-    /// Tell the system that the bytes of `range` are about to be read once, in order. Advice only.
-    pub fn advise_sequential(&self, range: Range<usize>) {
-        if let Holder::Mapped(mapped) = &*self.holder {
-            mapped.advise_sequential(range);
-        }
-    }
-
     /// Tell the system that the bytes of `range` will not be needed soon, so that their pages may leave this process.
     /// Advice only; reading them again loads them from the file again.
     pub fn advise_dont_need(&self, range: Range<usize>) {
@@ -191,9 +165,9 @@ impl Bytes {
         match mode {
             LoadMode::Mmap => Ok(Self::new(Holder::Mapped(Mapped::new(file, stamp)?))),
             LoadMode::Read => {
-                let read = read(&file, stamp.metadata().len())?;
+                let read = Lines::read(&file, stamp.metadata().len())?;
                 stamp.check(&file)?;
-                Ok(Self::new(read))
+                Ok(Self::new(Holder::Lines(read)))
             }
         }
     }
@@ -202,7 +176,7 @@ impl Bytes {
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = match &*self.holder {
-            Holder::Lines { .. } | Holder::Vec(_) | Holder::Arena(_) => "owned",
+            Holder::Lines(_) | Holder::Vec(_) | Holder::Arena(_) => "owned",
             #[cfg(all(test, target_os = "linux"))]
             Holder::Guarded(_) => "owned",
             Holder::Mapped(_) => "mapped",
@@ -222,51 +196,13 @@ fn regular(metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Reads to the end. `size` is what the file system says; it decides the first allocation and nothing else, because
-/// some file systems (`/proc`) say zero for files that have content.
-fn read(mut file: &File, size: u64) -> Result<Holder> {
-    let size = usize::try_from(size).map_err(|_| Error::new(ErrorKind::Memory, "the file is larger than memory"))?;
-    // One byte more than the size, so that the end of the file shows without growing.
-    let mut lines = reserve(size.saturating_add(1))?;
-    let mut len = 0;
-    loop {
-        if len == lines.len() * LINE {
-            let spare = lines.capacity() - lines.len();
-            let more = if spare > 0 { spare.min(CHUNK / LINE) } else { CHUNK / LINE };
-            lines.try_reserve(more).map_err(|e| no_memory(len, e))?;
-            lines.resize(lines.len() + more, Line::zeroed());
-        }
-        let free = bytemuck::cast_slice_mut::<Line, u8>(&mut lines).get_mut(len..).unwrap_or_default();
-        match file.read(free) {
-            Ok(0) => break,
-            Ok(n) => len += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io("reading the file", e)),
-        }
-    }
-    if len == 0 {
-        return Err(Error::format("the file is empty"));
-    }
-    lines.truncate(len.div_ceil(LINE));
-    Ok(Holder::Lines { lines, len })
-}
-
-fn reserve(len: usize) -> Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    lines.try_reserve_exact(len.div_ceil(LINE)).map_err(|e| no_memory(len, e))?;
-    Ok(lines)
-}
-
-fn no_memory(len: usize, source: std::collections::TryReserveError) -> Error {
-    Error::new(ErrorKind::Memory, format!("no memory for {len} bytes; map the file instead of reading it"))
-        .with_source(source)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use super::super::lines::CHUNK;
     use super::*;
+    use crate::error::ErrorKind;
 
     const BOTH: [LoadMode; 2] = [LoadMode::Mmap, LoadMode::Read];
 
@@ -376,7 +312,6 @@ mod tests {
         for bytes in [Bytes::open(&path, LoadMode::Mmap).unwrap(), Bytes::from_vec(vec![7; 10_000])] {
             for range in [0..10_000, 4_097..4_099, 9_999..usize::MAX, usize::MAX..usize::MAX, 5..5] {
                 bytes.advise_will_need(range.clone());
-                bytes.advise_sequential(range.clone());
                 bytes.advise_dont_need(range);
             }
             assert_eq!(bytes.as_slice(), vec![7; 10_000]);

@@ -47,14 +47,11 @@ impl Mapped {
 
     pub(super) fn advise_will_need(&self, range: Range<usize>) {
         #[cfg(unix)]
-        self.advise(memmap2::Advice::WillNeed, range);
-        #[cfg(not(unix))]
-        drop(range);
-    }
-
-    pub(super) fn advise_sequential(&self, range: Range<usize>) {
-        #[cfg(unix)]
-        self.advise(memmap2::Advice::Sequential, range);
+        {
+            let range = self.clamp(range);
+            // Failing to take advice changes nothing but speed, so the result is not needed.
+            let _ = self.map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        }
         #[cfg(not(unix))]
         drop(range);
     }
@@ -71,13 +68,6 @@ impl Mapped {
         }
         #[cfg(not(unix))]
         drop(range);
-    }
-
-    #[cfg(unix)]
-    fn advise(&self, advice: memmap2::Advice, range: Range<usize>) {
-        let range = self.clamp(range);
-        // Failing to take advice changes nothing but speed, so the result is not needed.
-        let _ = self.map.advise_range(advice, range.start, range.len());
     }
 
     #[cfg(unix)]

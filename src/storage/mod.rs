@@ -3,6 +3,7 @@
 mod arena;
 mod atomic;
 mod bytes;
+mod lines;
 mod mapped;
 
 pub use atomic::save_atomic;
