@@ -89,6 +89,11 @@ impl Tensor {
         self.range.clone()
     }
 
+    /// Whether this is a clone of `other`, which shares its weights in either form.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.packed, &other.packed)
+    }
+
     /// Bytes that the weights take in memory: packed, or in the file.
     pub fn bytes(&self) -> u64 {
         self.if_packed().map_or(self.range.len(), |matrix| matrix.data().len()) as u64

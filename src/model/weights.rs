@@ -99,7 +99,7 @@ impl Weights {
 
     /// Bytes that all matrices take in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        let embeddings = if self.token_embd.range() == self.output.range() { 0 } else { self.token_embd.bytes() };
+        let embeddings = if self.token_embd.same(&self.output) { 0 } else { self.token_embd.bytes() };
         embeddings + self.multiplied().map(Tensor::bytes).sum::<u64>()
     }
 }
