@@ -8,8 +8,8 @@ use ruminate::text::TokenId;
 use serde_json::json;
 
 use crate::exit::Failure;
-use crate::generate::{SamplingArgs, generate};
-use crate::model::{Loaded, ModelArgs};
+use crate::generate::{GenerateArgs, generate};
+use crate::model::Loaded;
 use crate::output::{Output, Style};
 use crate::signal;
 
@@ -19,17 +19,12 @@ pub struct Args {
     /// What the model is told before the talk.
     #[arg(long, env = "RUMINATE_SYSTEM", value_name = "TEXT")]
     system: Option<String>,
-    /// Tokens of one reply, at most.
-    #[arg(long, short = 'n', env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
-    max_tokens: usize,
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    sampling: SamplingArgs,
+    generate: GenerateArgs,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let mut model = args.model.load()?;
+    let mut model = args.generate.model.load()?;
     let mut talk = Talk { messages: Vec::new(), branch: model.engine.root()?, held: Vec::new() };
     talk.messages.extend(args.system.clone().map(|text| ("system", text)));
     let mut lines = io::stdin().lock().lines();
@@ -49,7 +44,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         return Ok(());
     }
     let messages = talk.messages.iter().map(|(role, text)| json!({"role": role, "content": text}));
-    let model = model.document(&args.model.source.name());
+    let model = model.document(&args.generate.model.source.name());
     output.document(&json!({"messages": messages.collect::<Vec<_>>(), "model": model}))
 }
 
@@ -72,7 +67,7 @@ impl Talk {
         model.engine.truncate(&mut self.branch, shared)?;
         let interrupt = Interrupt { cancel: signal::token(), deadline: None };
         let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
-        let reply = generate(model, &mut self.branch, &prompt, &args.sampling, args.max_tokens, &interrupt, &mut show)?;
+        let reply = generate(model, &mut self.branch, &prompt, &args.generate, &interrupt, &mut show)?;
         if !output.json {
             output.line("")?;
         }

@@ -6,8 +6,7 @@ use ruminate::observe::Interrupt;
 use serde_json::json;
 
 use crate::exit::{Code, Failure};
-use crate::generate::{SamplingArgs, generate};
-use crate::model::ModelArgs;
+use crate::generate::{GenerateArgs, generate};
 use crate::output::{Output, Style};
 use crate::{input, process, signal};
 
@@ -20,18 +19,13 @@ pub struct Args {
     /// Give the prompt to the model as it is, without its chat template.
     #[arg(long, env = "RUMINATE_RAW", value_parser = FalseyValueParser::new())]
     raw: bool,
-    /// Tokens to generate, at most.
-    #[arg(long, short = 'n', env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
-    max_tokens: usize,
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    sampling: SamplingArgs,
+    generate: GenerateArgs,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let text = input::text(args.prompt.as_deref(), "--prompt")?;
-    let mut model = args.model.load()?;
+    let mut model = args.generate.model.load()?;
     let prompt = if args.raw { model.encode_raw(&text)? } else { model.encode_chat(&[("user", &text)])? };
     if prompt.is_empty() {
         return Err(Failure::usage("the prompt has no tokens"));
@@ -39,7 +33,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt { cancel: signal::token(), deadline: None };
     let mut branch = model.engine.root()?;
     let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
-    let done = generate(&mut model, &mut branch, &prompt, &args.sampling, args.max_tokens, &interrupt, &mut show)?;
+    let done = generate(&mut model, &mut branch, &prompt, &args.generate, &interrupt, &mut show)?;
     let memory = model.engine.memory();
     if output.json {
         output.document(&json!({
@@ -56,7 +50,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
                 "kv_peak_bytes": memory.kv_peak,
                 "peak_bytes": process::peak_resident_bytes(),
             },
-            "model": model.document(&args.model.source.name()),
+            "model": model.document(&args.generate.model.source.name()),
         }))?;
     } else {
         output.line("")?;

@@ -8,7 +8,19 @@ use ruminate::text::{StreamDecoder, TokenId};
 use ruminate::{Error, ErrorKind};
 
 use crate::exit::Failure;
-use crate::model::Loaded;
+use crate::model::{Loaded, ModelArgs};
+
+/// What `run` and `chat` have in common.
+#[derive(clap::Args)]
+pub struct GenerateArgs {
+    /// Tokens to generate, at most.
+    #[arg(long, short = 'n', env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
+    pub max_tokens: usize,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
 
 #[derive(clap::Args)]
 pub struct SamplingArgs {
@@ -66,8 +78,8 @@ pub struct Generated {
     pub elapsed: Duration,
 }
 
-/// Appends to `branch`, which holds the start of `prompt`, the rest of it and generates at most `max_tokens` more; `show`
-/// gets the text as it grows.
+/// Appends to `branch`, which holds the start of `prompt`, the rest of it and generates more; `show` gets the text as it
+/// grows.
 ///
 /// The branch then holds the prompt and all generated tokens but the last. A prompt that does not fit the context is an error;
 /// a context that fills up later ends the generation.
@@ -75,13 +87,13 @@ pub fn generate(
     model: &mut Loaded,
     branch: &mut Branch,
     prompt: &[TokenId],
-    args: &SamplingArgs,
-    max_tokens: usize,
+    args: &GenerateArgs,
     interrupt: &Interrupt,
     show: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<Generated, Failure> {
-    let mut sampler = Sampler::new(args.params())?;
-    let numbers = Stream::new(args.seed);
+    let (sampling, max_tokens) = (&args.sampling, args.max_tokens);
+    let mut sampler = Sampler::new(sampling.params())?;
+    let numbers = Stream::new(sampling.seed);
     let n_ctx = model.engine.info().n_ctx;
     if prompt.len() > n_ctx {
         let message = format!("the prompt has {} tokens, the context holds {n_ctx}", prompt.len());
@@ -91,7 +103,7 @@ pub fn generate(
     let mut decoder = StreamDecoder::continuing(false);
     let mut rows = Rows::new();
     let mut lookup = Lookup::new(prompt);
-    let n_draft = if args.temp == 0.0 { args.draft } else { 0 };
+    let n_draft = if sampling.temp == 0.0 { sampling.draft } else { 0 };
     let mut drawn: Vec<Sampled> = Vec::new();
     let mut generated = Generated {
         text: String::new(),
