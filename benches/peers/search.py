@@ -112,7 +112,9 @@ def program(args, target):
         return args.server.resolve()
     folder = target / "peers" / "server"
     flags = [flag for flag in CMAKE if not any(flag == f"-DLLAMA_BUILD_{part}=OFF" for part in SERVER_PARTS)]
-    flags += [f"-DLLAMA_BUILD_{part}=ON" for part in SERVER_PARTS] + ["-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF"]
+    flags += [f"-DLLAMA_BUILD_{part}=ON" for part in SERVER_PARTS] + ["-DGGML_NATIVE=ON"]
+    # Neither a web page nor downloads.
+    flags += [f"-DLLAMA_{part}=OFF" for part in ("BUILD_UI", "USE_PREBUILT_UI", "OPENSSL")]
     build(["cmake", "-S", args.source, "-B", folder, *flags])
     build(["cmake", "--build", folder, "--target", "llama-server", "--parallel", os.cpu_count() or 1])
     return folder / "bin" / "llama-server"

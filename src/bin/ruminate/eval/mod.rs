@@ -1,5 +1,6 @@
 //! Searches over a question set: what is kept of each, what the whole comes to, and how that is shown.
 
+mod ballot;
 mod log;
 mod record;
 mod report;

@@ -43,12 +43,18 @@ pub struct Candidate {
     pub score: Option<f64>,
 }
 
-/// One text that was drawn from the prompt alone, in the order of their numbers.
+/// One text from the prompt to its end, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     pub answer: Option<String>,
     pub correct: bool,
+    /// It came to an end of its own.
+    pub complete: bool,
     pub tokens: u64,
+    /// The geometric mean of its tokens' probabilities.
+    pub confidence: f64,
+    /// What a judge makes of its last step.
+    pub score: Option<f64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

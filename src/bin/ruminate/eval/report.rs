@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::record::Record;
 use super::summary::Summary;
 use super::svg::{Cost, all_series, chart, colour};
-use super::table::percent;
+use super::table::{by_samples, percent};
 use crate::dataset::Question;
 use crate::output::escape;
 use crate::size;
@@ -94,10 +94,14 @@ fn table(page: &mut String, summaries: &[Summary]) {
         push(page, format_args!("<tr>{cells}</tr>"));
     }
     page.push_str("</tbody></table></div>\n");
-    for s in summaries.iter().filter(|s| !s.subsets.is_empty()) {
-        let cells = s.subsets.iter().map(|k| format!("{}: {} / {}", k.k, percent(k.pass), percent(k.majority)));
-        let cells = cells.collect::<Vec<_>>().join(", ");
-        push(page, format_args!("<p>{}, any right / majority right among k samples: {cells}</p>", html(&s.config)));
+    for s in summaries {
+        for (name, shares) in by_samples(s) {
+            let cells: Vec<String> = shares.iter().map(|(k, share)| format!("{k}: {}", percent(*share))).collect();
+            push(
+                page,
+                format_args!("<p>{}, {name} among the first k samples: {}</p>", html(&s.config), cells.join(", ")),
+            );
+        }
     }
 }
 

@@ -7,21 +7,20 @@ use ruminate::observe::{Event, Observer};
 use super::record::Sample;
 use crate::dataset::Gold;
 
-/// An observer that keeps the answer of every text drawn from the prompt.
+/// An observer that keeps the answer of every text from the prompt to its end.
 #[derive(Debug, Default)]
 pub struct Samples {
     /// By node: the order in which they are done depends on the schedule.
-    done: BTreeMap<u64, (Option<String>, u64)>,
-    /// Tokens from the prompt's end to the end of each node.
-    paths: HashMap<u64, u64>,
+    done: BTreeMap<u64, Sample>,
+    /// Tokens and their log-probabilities from the prompt's end to the end of each node.
+    paths: HashMap<u64, (u64, f64)>,
 }
 
 impl Samples {
     pub fn judged_by(self, gold: &Gold) -> Vec<Sample> {
-        let judged = |(answer, tokens): (Option<String>, u64)| Sample {
-            correct: answer.as_deref().is_some_and(|answer| gold.accepts(answer)),
-            answer,
-            tokens,
+        let judged = |sample: Sample| Sample {
+            correct: sample.answer.as_deref().is_some_and(|answer| gold.accepts(answer)),
+            ..sample
         };
         self.done.into_values().map(judged).collect()
     }
@@ -29,13 +28,23 @@ impl Samples {
 
 impl Observer for Samples {
     fn event(&mut self, event: &Event<'_>) {
-        if let Event::NodeDone { node, parent, tokens, end, answer, .. } = *event {
-            let path = self.paths.get(&parent).copied().unwrap_or_default() + tokens.len() as u64;
-            self.paths.insert(node, path);
+        if let Event::NodeDone { node, parent, tokens, logprob, score, end, answer, .. } = *event {
+            let (before, so_far) = self.paths.get(&parent).copied().unwrap_or_default();
+            let (tokens, logprob) = (before + tokens.len() as u64, so_far + logprob);
+            self.paths.insert(node, (tokens, logprob));
             // A step is no text to its end, and what was given up with the search is no sample.
-            if !matches!(end, "step" | "interrupted") {
-                self.done.insert(node, (answer.map(str::to_owned), path));
+            if matches!(end, "step" | "interrupted") {
+                return;
             }
+            let sample = Sample {
+                answer: answer.map(str::to_owned),
+                correct: false,
+                complete: matches!(end, "eog" | "answer"),
+                tokens,
+                confidence: (logprob / tokens.max(1) as f64).exp(),
+                score: score.map(f64::from),
+            };
+            self.done.insert(node, sample);
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use ruminate::search::Algo;
-use ruminate::search::answer::Answer;
 use serde::Serialize;
 
+use super::ballot::{By, is_right};
 use super::record::{Key, Record, Sample};
 use super::statistics::{mcnemar, pass_at_k, wilson};
 use crate::search_args::Setting;
+
+/// The algorithms whose texts are drawn from the prompt alone, none because of another.
+const INDEPENDENT: [&str; 2] = ["best-of-n", "self-consistency"];
 
 /// One setting's accuracy and mean cost per question.
 #[derive(Debug, Clone, Serialize)]
@@ -58,8 +60,11 @@ pub struct Subset {
     pub k: usize,
     /// Any of k samples right; the unbiased estimate.
     pub pass: f64,
-    /// The most frequent answer among the first k right; equally frequent ones go to the earliest.
+    /// The most frequent answer among the first k right.
     pub majority: f64,
+    /// The answer with the largest sum of scores right, and the one with the best score; where a judge scored all texts.
+    pub weighted: Option<f64>,
+    pub best: Option<f64>,
 }
 
 /// One summary per setting, in their order. `draws_all`: no search ended early because its samples agreed.
@@ -73,7 +78,7 @@ pub fn summarise(settings: &[Setting], draws_all: bool, records: &[Record]) -> V
         let records = of(setting);
         let mut summary = summary(setting, &records);
         summary.versus_first = (at > 0).then(|| versus(&first, &records));
-        if draws_all && setting.algo == Algo::BestOfN {
+        if draws_all && INDEPENDENT.contains(&setting.algo.name()) {
             summary.subsets = subsets(setting.n, &records);
         }
         summary
@@ -135,29 +140,26 @@ fn subsets(n: usize, records: &[&Record]) -> Vec<Subset> {
     let subset = |k: usize| {
         let right = |samples: &&[Sample]| samples.iter().filter(|sample| sample.correct).count();
         let pass: Option<f64> = put.iter().map(|samples| pass_at_k(n, right(samples), k)).sum();
-        let majority = put.iter().filter(|samples| majority(samples.get(..k).unwrap_or_default())).count();
-        Some(Subset { k, pass: share(pass?), majority: share(majority as f64) })
+        let voted = |by: By| {
+            share(put.iter().filter(|samples| is_right(samples.get(..k).unwrap_or_default(), by)).count() as f64)
+        };
+        let scored = put.iter().all(|samples| samples.iter().all(|sample| sample.score.is_some()));
+        Some(Subset {
+            k,
+            pass: share(pass?),
+            majority: voted(By::Votes),
+            weighted: scored.then(|| voted(By::Sum)),
+            best: scored.then(|| voted(By::Best)),
+        })
     };
     sizes.into_iter().filter_map(subset).collect()
-}
-
-/// Whether the most frequent answer is right.
-fn majority(samples: &[Sample]) -> bool {
-    let mut classes: Vec<(Answer, usize, bool)> = Vec::new();
-    for sample in samples {
-        let Some(answer) = sample.answer.as_deref().and_then(Answer::parse) else { continue };
-        match classes.iter_mut().find(|(class, ..)| *class == answer) {
-            Some((_, votes, _)) => *votes += 1,
-            None => classes.push((answer, 1, sample.correct)),
-        }
-    }
-    let most = classes.iter().map(|(_, votes, _)| *votes).max();
-    classes.iter().find(|(_, votes, _)| Some(*votes) == most).is_some_and(|(.., correct)| *correct)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ruminate::search::Algo;
+
     use crate::eval::record::{Candidate, Cost};
 
     fn setting(algo: Algo, n: usize) -> Setting {
@@ -170,7 +172,10 @@ mod tests {
         let sample = |c: char| Sample {
             answer: (c != '-').then(|| c.to_lowercase().to_string()),
             correct: c.eq_ignore_ascii_case(&'r'),
+            complete: true,
             tokens: 10,
+            confidence: 0.5,
+            score: None,
         };
         let cost = Cost { policy_tokens: 10 * row as u64, joules: Some(2.0), ..Cost::default() };
         let samples = samples.chars().map(sample).collect();

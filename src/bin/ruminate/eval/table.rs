@@ -17,15 +17,27 @@ pub fn show(output: &Output, summaries: &[Summary]) -> Result<(), Failure> {
         }
         output.line(&if at == 0 { output.paint(Style::Bold, &line).into_owned() } else { line })?;
     }
-    for summary in summaries.iter().filter(|summary| !summary.subsets.is_empty()) {
-        let list = |of: fn(&Subset) -> f64| {
-            let cells = summary.subsets.iter().map(|subset| format!("@{} {}", subset.k, percent(of(subset))));
-            cells.collect::<Vec<_>>().join("  ")
-        };
-        output.line(&format!("{}: any right {}", summary.config, list(|subset| subset.pass)))?;
-        output.line(&format!("{}: majority  {}", summary.config, list(|subset| subset.majority)))?;
+    for summary in summaries {
+        for (name, shares) in by_samples(summary) {
+            let cells: Vec<String> = shares.iter().map(|(k, share)| format!("@{k} {}", percent(*share))).collect();
+            output.line(&format!("{}: {name:<9} {}", summary.config, cells.join("  ")))?;
+        }
     }
     Ok(())
+}
+
+/// By the number of samples, what each way to choose among them comes to; nothing where that is not known.
+pub(super) fn by_samples(summary: &Summary) -> Vec<(&'static str, Vec<(usize, f64)>)> {
+    let list = |of: fn(&Subset) -> Option<f64>| {
+        summary.subsets.iter().map(|s| Some((s.k, of(s)?))).collect::<Option<Vec<_>>>()
+    };
+    let all = [
+        ("any right", list(|s| Some(s.pass))),
+        ("majority", list(|s| Some(s.majority))),
+        ("weighted", list(|s| s.weighted)),
+        ("best", list(|s| s.best)),
+    ];
+    all.into_iter().filter_map(|(name, shares)| Some((name, shares.filter(|shares| !shares.is_empty())?))).collect()
 }
 
 fn head() -> Vec<String> {
