@@ -7,7 +7,7 @@ use super::samples::Samples;
 use crate::dataset::Gold;
 
 /// Which search it was.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// The row of the question set, counted from 0.
     pub row: usize,

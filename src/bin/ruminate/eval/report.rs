@@ -119,7 +119,8 @@ fn answers(page: &mut String, summaries: &[Summary], questions: &[Question], rec
         ),
     );
     let mut sorted: Vec<&Record> = records.iter().collect();
-    sorted.sort_by(|a, b| a.key.cmp(&b.key));
+    let place = |config: &str| summaries.iter().position(|s| s.config == config);
+    sorted.sort_by_key(|record| (record.key.row, record.key.repeat, place(&record.key.config)));
     for record in sorted {
         let question = questions.get(record.key.row);
         let result = if record.correct { "right" } else { "wrong" };
