@@ -27,6 +27,7 @@ pub mod reward;
 pub mod search;
 
 pub mod reason;
+pub mod trace;
 
 pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;

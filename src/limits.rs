@@ -40,6 +40,12 @@ pub struct Limits {
     pub branches: usize,
     /// Tokens in one forward pass.
     pub batch_tokens: usize,
+    /// Bytes of one trace. A search of 5,000 nodes writes a few MiB.
+    pub trace_bytes: u64,
+    /// Bytes of one line of a trace. The prompt is the longest in practice.
+    pub trace_line_bytes: u64,
+    /// Nodes in one trace.
+    pub trace_nodes: usize,
 }
 
 impl Default for Limits {
@@ -63,6 +69,9 @@ impl Default for Limits {
             width: 1 << 20,
             branches: 4_096,
             batch_tokens: 1 << 20,
+            trace_bytes: 1 << 30,
+            trace_line_bytes: 64 << 20,
+            trace_nodes: 1 << 20,
         }
     }
 }

@@ -6,6 +6,8 @@
 mod shortlist;
 mod softmax;
 
+use serde::{Deserialize, Serialize};
+
 use self::shortlist::{Candidate, Shortlist};
 use crate::engine::Row;
 use crate::error::{Error, Result};
@@ -14,7 +16,8 @@ use crate::simd::Isa;
 use crate::text::TokenId;
 
 /// How to draw. The defaults draw from the model's own distribution, untouched.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SamplerParams {
     /// Divides the logits; 0 takes the most likely token, the lowest of equals. 0, or in [0.001, 100].
     pub temperature: f32,

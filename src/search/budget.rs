@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::observe::{CancelToken, Interrupt};
 
 /// What a search may spend; `None` is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Budget {
     /// Tokens drawn by the model, over all branches. The prompt and tokens computed a second time are not drawn.
     pub tokens: Option<u64>,

@@ -25,14 +25,17 @@ pub use self::vocabulary::Vocabulary;
 pub use self::vote::EarlyStop;
 pub use crate::reward::answer;
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::{Engine, SamplerParams};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::observe::{CancelToken, Observer};
 use crate::text::TokenId;
 
-/// How to search.
-#[derive(Debug, Clone)]
+/// How to search. Traces keep it whole, so that a search can be run again; what an older one lacks has its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SearchParams {
     /// The algorithm.
     pub algo: Algo,

@@ -1,10 +1,13 @@
 //! Votes over classes of equal answers, and when enough have been cast.
 
+use serde::{Deserialize, Serialize};
+
 use super::answer::Answer;
 use super::tree::NodeId;
 
 /// When sampling ends before all `n` samples are drawn.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EarlyStop {
     /// Never.

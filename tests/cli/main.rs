@@ -5,6 +5,7 @@
 mod eval;
 mod program;
 mod solve;
+mod trace;
 
 use std::fs;
 use std::path::Path;

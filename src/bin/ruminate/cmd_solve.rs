@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style, escape};
+use crate::record::{self, RecordArgs};
 use crate::search_args::SearchArgs;
 use crate::watch::Watch;
 use crate::{input, signal, spent, width};
@@ -21,6 +22,8 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     search: SearchArgs,
+    #[command(flatten)]
+    record: RecordArgs,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -36,7 +39,10 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let source = width::settle(&mut model, &args.search.lanes(&[setting]), &cancel, output);
     let params = args.search.params(&setting, strategy.stop_at_answer(), args.search.seed());
     let mut watch = Watch::new(output, &params.budget);
-    let outcome = search::solve(&mut model.engine, &model.tokenizer, &prompt, &params, &mut watch, &cancel);
+    let header = record::header(&model, &args.model, question.trim(), strategy.name(), &prompt, &params);
+    let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
+        search::solve(&mut model.engine, &model.tokenizer, &prompt, &params, observer, &cancel)
+    })?;
     let printed = watch.finish();
     let outcome = outcome?;
     printed?;
@@ -45,6 +51,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     } else if !outcome.is_empty() {
         show(output, &outcome)?;
     }
+    recorded?;
     match outcome.stop_reason {
         StopReason::Cancelled => Err(Failure::quiet(Code::Interrupted)),
         reason if outcome.is_empty() => {

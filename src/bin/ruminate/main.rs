@@ -12,10 +12,12 @@ mod cmd_inspect;
 mod cmd_list;
 mod cmd_perplexity;
 mod cmd_pull;
+mod cmd_replay;
 mod cmd_rm;
 mod cmd_run;
 mod cmd_solve;
 mod cmd_tokenize;
+mod cmd_trace;
 mod dataset;
 mod eval;
 mod exit;
@@ -25,6 +27,7 @@ mod model;
 mod output;
 mod process;
 mod pull;
+mod record;
 mod search_args;
 mod signal;
 mod size;
@@ -58,6 +61,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Solve(cmd_solve::Args),
+    Trace(cmd_trace::Args),
     Run(cmd_run::Args),
     Chat(cmd_chat::Args),
     Inspect(cmd_inspect::Args),
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &Output) -> Result<(), Failure> {
     match command {
         Command::Solve(args) => cmd_solve::run(&args, output),
+        Command::Trace(args) => cmd_trace::run(&args, output),
         Command::Run(args) => cmd_run::run(&args, output),
         Command::Chat(args) => cmd_chat::run(&args, output),
         Command::Inspect(args) => cmd_inspect::run(&args, output),

@@ -41,7 +41,8 @@ pub struct ModelArgs {
     pub packed_cache: Option<PathBuf>,
 }
 
-fn isa(name: &str) -> Result<Isa, String> {
+/// An instruction set of this machine.
+pub fn isa(name: &str) -> Result<Isa, String> {
     Isa::by_name(name).ok_or_else(|| {
         let names: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
         format!("this machine has {}", names.join(", "))

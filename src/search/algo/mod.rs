@@ -6,6 +6,8 @@ mod verdict;
 
 pub(super) use self::verdict::Verdict;
 
+use serde::{Deserialize, Serialize};
+
 use self::best_of_n::BestOfN;
 use self::greedy::Greedy;
 use super::SearchParams;
@@ -13,7 +15,8 @@ use super::tree::{NodeId, Tree};
 use crate::error::{Error, Result};
 
 /// An algorithm by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Algo {
     /// One text, the most likely token each time.
@@ -87,6 +90,7 @@ mod tests {
     fn names_lead_to_their_algorithms_and_others_to_a_list() {
         for algo in Algo::ALL {
             assert_eq!(Algo::by_name(algo.name()).unwrap(), algo);
+            assert_eq!(serde_json::to_value(algo).unwrap(), algo.name());
         }
         assert!(Algo::by_name("best").unwrap_err().to_string().contains("greedy, best-of-n"));
     }

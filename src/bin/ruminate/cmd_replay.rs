@@ -1,0 +1,122 @@
+//! `trace replay`: the recorded search once more, compared node by node.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use clap::builder::{FalseyValueParser, RangedU64ValueParser};
+use indicatif::ProgressBar;
+use ruminate::engine::Engine;
+use ruminate::observe::{Event, Observer};
+use ruminate::search::{self, StopReason};
+use ruminate::simd::Isa;
+use ruminate::trace::{Header, Replay, Verdict};
+use serde_json::json;
+
+use crate::cmd_trace;
+use crate::exit::{Code, Failure};
+use crate::model::{Backend, Kv, Loaded, ModelArgs};
+use crate::output::{Output, Style, escape_line};
+use crate::signal;
+use crate::source::SourceArgs;
+
+/// Run a recorded search again and compare every node with the trace. Threads, width and instruction set may differ: the
+/// tokens do not.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The trace.
+    file: PathBuf,
+    /// The model file; the one that the trace names without it.
+    #[arg(long, short, env = "RUMINATE_MODEL", value_name = "PATH")]
+    model: Option<PathBuf>,
+    /// Read the model into memory instead of mapping the file.
+    #[arg(long, env = "RUMINATE_NO_MMAP", value_parser = FalseyValueParser::new())]
+    no_mmap: bool,
+    /// Threads; all processors without it.
+    #[arg(long, short, env = "RUMINATE_THREADS", value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    threads: Option<usize>,
+    /// Samples decoded at once, at most; as many as were then without it.
+    #[arg(long, env = "RUMINATE_WIDTH", value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    width: Option<usize>,
+    /// Instruction set of the kernels; the best of this machine without it.
+    #[arg(long, env = "RUMINATE_ISA", value_name = "NAME", value_parser = crate::model::isa)]
+    isa: Option<Isa>,
+}
+
+pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let trace = cmd_trace::read(&args.file)?;
+    let header = &trace.header;
+    let mut model = load(args, header)?;
+    if header.version != env!("CARGO_PKG_VERSION") {
+        let version = escape_line(&header.version);
+        output.note(Style::Dim, &format!("the trace was written by version {version}; another may search differently"));
+    }
+    let width = args.width.unwrap_or(header.free_width).clamp(1, 1024);
+    model.engine.set_free_width(width);
+    let params = Replay::params(&trace);
+    let cancel = signal::token();
+    let mut bar = Bar(output.count_progress("nodes", trace.nodes.len() as u64));
+    let mut replay = Replay::new(&trace, width, &cancel, &mut bar);
+    let outcome =
+        search::solve(&mut model.engine, &model.tokenizer, &header.prompt.tokens, &params, &mut replay, &cancel)?;
+    if outcome.stop_reason == StopReason::Cancelled && !replay.is_settled() {
+        return Err(Failure::quiet(Code::Interrupted));
+    }
+    let verdict = replay.finish(&outcome);
+    bar.0.finish_and_clear();
+    report(&verdict, output)
+}
+
+/// The recorded model, made to run as it did.
+fn load(args: &Args, header: &Header) -> Result<Loaded, Failure> {
+    let recorded = &header.model;
+    let kv = match &recorded.kv_type {
+        Some(name) => Kv::from_str(name, false).map_err(|_| Failure::data(format!("no keys are kept as {name:?}")))?,
+        None => Kv::F16,
+    };
+    let named = recorded.path.as_ref().map(PathBuf::from);
+    let source = SourceArgs { model: args.model.clone().or(named), no_mmap: args.no_mmap };
+    let name = source.name();
+    let (threads, isa, ctx) = (args.threads, args.isa, Some(recorded.n_ctx));
+    let args = ModelArgs { source, threads, ctx, backend: Backend::Native, kv, isa, packed_cache: None };
+    let model = args.load()?;
+    let fingerprint = &model.engine.info().fingerprint;
+    if *fingerprint != recorded.fingerprint {
+        let (then, now) = (&recorded.fingerprint, fingerprint);
+        return Err(Failure::data(format!(
+            "{name} has the fingerprint {now} and the trace was made with {then}: give that model with --model"
+        )));
+    }
+    Ok(model)
+}
+
+fn report(verdict: &Verdict, output: &Output) -> Result<(), Failure> {
+    if output.json {
+        let difference = verdict.difference.as_ref();
+        let difference = difference
+            .map(|d| json!({ "node": d.node, "field": d.field, "recorded": d.recorded, "replayed": d.replayed }));
+        output.document(&json!({
+            "identical": verdict.difference.is_none(),
+            "nodes": verdict.nodes,
+            "tokens": verdict.tokens,
+            "beside": verdict.beside,
+            "difference": difference,
+        }))?;
+    }
+    match &verdict.difference {
+        Some(_) if output.json => Err(Failure::quiet(Code::Failure)),
+        Some(difference) => Err(Failure::new(Code::Failure, format!("the replay differs: {difference}"))),
+        None if output.json => Ok(()),
+        None => output.line(&verdict.to_string()),
+    }
+}
+
+/// Counts nodes.
+struct Bar(ProgressBar);
+
+impl Observer for Bar {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::NodeDone { .. } = event {
+            self.0.inc(1);
+        }
+    }
+}
