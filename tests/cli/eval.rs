@@ -142,7 +142,7 @@ fn formats_and_files_that_are_none_are_told_apart() {
     let bad = file("bad", "{\"question\": \"2+2?\", \"answer\": \"#### 4\"}\n{\"question\": 1}\n");
     let bytes = folder.path().join("bytes");
     fs::write(&bytes, [0x7b, 0xff, 0xfe]).unwrap();
-    let cases: [(&[&str], i32, &str); 12] = [
+    let cases: [(&[&str], i32, &str); 14] = [
         (&["absent"], 3, "absent"),
         (&[&bad], 3, "line 2"),
         (&[bytes.to_str().unwrap()], 3, "UTF-8"),
@@ -154,6 +154,8 @@ fn formats_and_files_that_are_none_are_told_apart() {
         (&[&math, "--rows", "3"], 2, "A..B"),
         (&[&math, "--offset", "1"], 2, "set of 1 rows"),
         (&[&math, "--repeat", "0"], 2, "--repeat"),
+        (&[&math, "--report", &math], 2, "--report"),
+        (&[&math, "--out", "results", "--report", "results"], 2, "--report"),
         (&[], 2, "FILE"),
     ];
     for (args, code, says) in cases {

@@ -74,6 +74,9 @@ struct Run<'a> {
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let path =
         args.data.as_ref().or(args.file.as_ref()).ok_or_else(|| Failure::usage("the question set is missing"))?;
+    if args.report.as_ref().is_some_and(|report| report == path || args.out.as_ref() == Some(report)) {
+        return Err(Failure::usage("--report names a file that this run reads or goes on with"));
+    }
     let text = input::file(path)?;
     let named = |e: String| Failure::data(format!("{}: {e}", path.display()));
     let data = Dataset::parse(&text, args.format).map_err(named)?;
