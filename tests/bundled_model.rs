@@ -44,7 +44,7 @@ impl Solver {
     fn solve(&mut self, question: &str, params: &SearchParams) -> Outcome {
         let direct = reason::by_name("direct").unwrap();
         let prompt = reason::prompt(direct, question, &self.tokenizer, self.template.as_ref()).unwrap();
-        solve(&mut self.engine, &self.tokenizer, &prompt, params, &mut Silent, &CancelToken::new()).unwrap()
+        solve(&mut self.engine, &self.tokenizer, &prompt, params, None, "", &mut Silent, &CancelToken::new()).unwrap()
     }
 }
 

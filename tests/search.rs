@@ -23,6 +23,10 @@ impl Vocabulary for Digits {
         text.push_str(["1", "2", " ", "3", " "][token as usize % 5]);
     }
 
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
+        Ok(text.chars().map(|c| c.to_digit(3).unwrap_or(1)).collect())
+    }
+
     fn is_eog(&self, token: TokenId) -> bool {
         token.is_multiple_of(16)
     }
@@ -76,7 +80,7 @@ fn search(name: &str, threads: usize, width: usize, params: &SearchParams) -> Re
     let model = tiny(name);
     let prompt = tokens(7, PROMPT, model.config().n_vocab);
     let mut engine = Wide::new(engine(&model, |o| o.threads = threads), width);
-    let outcome = solve(&mut engine, &Digits, &prompt, params, &mut Silent, &CancelToken::new());
+    let outcome = solve(&mut engine, &Digits, &prompt, params, None, "", &mut Silent, &CancelToken::new());
     assert_eq!(engine.memory().kv, 0, "KV was not given back");
     outcome
 }

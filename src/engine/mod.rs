@@ -13,7 +13,9 @@ pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};
 
-use crate::error::Result;
+use std::io::{Read, Write};
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// A line of thought inside one engine: a path of tokens whose KV it shares with the branches forked from it.
 ///
@@ -95,6 +97,20 @@ pub trait Engine: Send {
     /// when the batch's interrupt fired between layers, [`NonFinite`](crate::ErrorKind::NonFinite) with the layer,
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a tap of a layer that the model does not have.
     fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()>;
+
+    /// Writes `branches` with their KV, in this order, so that [`load`](Self::load) can go on with them in another process.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) by an engine that cannot.
+    fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
+        let _ = (branches, out);
+        Err(Error::new(ErrorKind::Unsupported, "this engine cannot save KV"))
+    }
+
+    /// Reads what [`save`](Self::save) of an engine with the same model and options wrote: the branches in their order. On
+    /// an error nothing of it stays.
+    fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
+        let _ = input;
+        Err(Error::new(ErrorKind::Unsupported, "this engine cannot load KV"))
+    }
 
     /// Bytes in use.
     fn memory(&self) -> MemoryReport;

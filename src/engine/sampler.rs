@@ -3,6 +3,7 @@
 //! The order of operations is that of llama.cpp's default chain where the two overlap: repetition penalty, top-k, top-p,
 //! min-p, temperature, draw. So top-p and min-p see the probabilities before the temperature changes them.
 
+mod certainty;
 mod shortlist;
 mod softmax;
 

@@ -4,6 +4,7 @@
 //! rule of a search is met. It keeps the trait's promises exactly, and can be told to fail at a given pass.
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap};
@@ -11,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::row_logit_blocks;
 use crate::observe::CancelToken;
 use crate::simd::Isa;
+use crate::storage::wire::{get_u64, put_u64};
 use crate::text::TokenId;
 
 /// Token texts; the last is the end of text.
@@ -280,6 +282,59 @@ impl Engine for ToyEngine {
         }
         self.kv_peak = self.kv_peak.max(self.kv());
         Ok(())
+    }
+
+    fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
+        put_u64(out, branches.len() as u64)?;
+        for branch in branches {
+            let mut path = Vec::new();
+            let mut tip = self.tip(branch)?;
+            while let Some(cell) = self.cells.get(&tip) {
+                path.push((tip, cell.token));
+                tip = cell.parent;
+            }
+            put_u64(out, path.len() as u64)?;
+            for (cell, token) in path.into_iter().rev() {
+                put_u64(out, cell as u64)?;
+                put_u64(out, u64::from(token))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
+        let mut here: HashMap<u64, usize> = HashMap::new();
+        let mut branches: Vec<Branch> = Vec::new();
+        let mut load = |branches: &mut Vec<Branch>| -> Result<()> {
+            for _ in 0..get_u64(input)? {
+                let branch = self.root()?;
+                branches.push(Branch { slot: 0, serial: branch.serial });
+                for _ in 0..get_u64(input)? {
+                    let (cell, token) = (get_u64(input)?, get_u64(input)? as TokenId);
+                    // A cell that another branch brought along is shared with it.
+                    match here.get(&cell).copied() {
+                        Some(known) => {
+                            let old = self.tip(&branch)?;
+                            let shared = self.open(known);
+                            self.tips.remove(&shared.serial);
+                            self.tips.insert(branch.serial, known);
+                            self.let_go(old);
+                        }
+                        None => {
+                            here.insert(cell, self.append(&branch, token)?);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        match load(&mut branches) {
+            Ok(()) => Ok(branches),
+            Err(error) => {
+                branches.into_iter().for_each(|branch| self.release(branch));
+                Err(error)
+            }
+        }
     }
 
     fn memory(&self) -> MemoryReport {

@@ -1,12 +1,15 @@
 //! How the values of a path's steps become one value of the path.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// The value of a path from those of its steps.
 ///
 /// It is no property of a reward model: published code takes the last (search-and-learn), the least (Math-Shepherd), the
 /// product (PRM800K) or the mean (RLHFlow) of the same scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Aggregation {
     /// The last step's.
     #[default]

@@ -21,6 +21,10 @@ impl Judge for Confidence {
         }
     }
 
+    fn wants_entropy(&self) -> bool {
+        matches!(self, Self::Entropy)
+    }
+
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
         interrupt.check()?;
         let exponent = |draw: &Draw| match self {
@@ -43,7 +47,7 @@ mod tests {
 
     #[test]
     fn certainty_is_the_geometric_mean_and_the_inverse_perplexity() {
-        let draw = |p: f32, choices: f32| Draw { logprob: p.ln(), entropy: choices.ln() };
+        let draw = |p: f32, choices: f32| Draw { logprob: p.ln(), entropy: choices.ln(), confidence: f32::NAN };
         let draws = [draw(0.5, 2.0), draw(0.125, 8.0)];
         let step = |draws| Step {
             id: StepId(1),
@@ -55,7 +59,7 @@ mod tests {
             features: None,
             complete: false,
         };
-        let impossible = [Draw { logprob: f32::NEG_INFINITY, entropy: 0.0 }];
+        let impossible = [Draw { logprob: f32::NEG_INFINITY, ..Draw::default() }];
         let steps = [step(&draws), step(&[]), step(&impossible)];
         for (mut judge, expected) in [(Confidence::Logprob, [0.25, 0.5, 0.0]), (Confidence::Entropy, [0.25, 0.5, 1.0])]
         {

@@ -44,8 +44,11 @@ impl StepId {
 pub struct Draw {
     /// Natural logarithm of the token's probability.
     pub logprob: f32,
-    /// Entropy of the distribution that it was drawn from, in nats.
+    /// Entropy of the distribution that it was drawn from, in nats; NaN unless the judge
+    /// [asks for it](Judge::wants_entropy).
     pub entropy: f32,
+    /// Mean negative log-probability of the 20 most likely tokens; NaN unless the algorithm asks for it.
+    pub confidence: f32,
 }
 
 /// One finished step, as a judge sees it.
@@ -61,7 +64,7 @@ pub struct Step<'a> {
     pub path: &'a str,
     /// The tokens of this step alone.
     pub tokens: &'a [TokenId],
-    /// One for each token.
+    /// One for each token that was drawn; tokens put into the model's mouth come before them and have none.
     pub draws: &'a [Draw],
     /// Hidden states; present exactly when the judge's [`taps`](Judge::taps) are not empty.
     pub features: Option<&'a Features>,
@@ -121,6 +124,11 @@ pub trait Judge: Send {
     /// The hidden states that it reads on the policy's trunk; none for a judge of texts.
     fn taps(&self) -> &[Tap] {
         &[]
+    }
+
+    /// Whether it reads [`Draw::entropy`], which costs a pass over the vocabulary for each token.
+    fn wants_entropy(&self) -> bool {
+        false
     }
 
     /// A new search about `question`: all steps of the one before are forgotten.

@@ -48,6 +48,10 @@ impl Judge for Product {
         &self.taps
     }
 
+    fn wants_entropy(&self) -> bool {
+        self.judges.iter().any(|judge| judge.wants_entropy())
+    }
+
     fn begin(&mut self, question: &str) -> Result<()> {
         self.judges.iter_mut().try_for_each(|judge| judge.begin(question))
     }

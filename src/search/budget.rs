@@ -1,13 +1,15 @@
 //! What a search may spend, and the one account that everything is charged to.
 
-use std::time::{Duration, Instant};
-
 use serde::{Deserialize, Serialize};
 
+use std::time::{Duration, Instant};
+
+use super::energy::{EnergyMeter, Joules};
+use crate::engine::MemoryReport;
 use crate::observe::{CancelToken, Interrupt};
 
 /// What a search may spend; `None` is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Budget {
     /// Tokens drawn by the model, over all branches. The prompt and tokens computed a second time are not drawn.
@@ -17,56 +19,101 @@ pub struct Budget {
     /// KV of all branches together, in bytes, prompt included: [`kv_limit`](crate::engine::MemoryReport::kv_limit) for
     /// the time of the search. Never exceeded: fewer branches are decoded at once instead. Weights do not count.
     pub kv_bytes: Option<u64>,
+    /// Weights, KV and scratch of the engine together, in bytes: what KV may take shrinks by the rest. A judge with an
+    /// engine of its own has a cap of its own.
+    pub bytes: Option<u64>,
+    /// Energy from the call to the answer, in joules: measured where the system tells, else estimated. Missed by at most
+    /// one forward pass.
+    pub joules: Option<f64>,
 }
 
 /// What a search has spent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Usage {
     /// Tokens of the prompt, computed once.
     pub prompt_tokens: u64,
     /// Tokens drawn, over all branches.
     pub policy_tokens: u64,
+    /// Tokens computed by a judge's own engine.
+    pub reward_tokens: u64,
     /// Drawn tokens whose KV was given up for want of memory and computed again.
     pub recomputed_tokens: u64,
     /// Forward passes.
     pub forward_passes: u64,
-    /// Time from the call to the answer.
+    /// Forward passes of a judge's own engine.
+    pub reward_passes: u64,
+    /// Time from the call to the answer, without pauses.
     pub wall: Duration,
+    /// Of that, time spent in the judge.
+    pub reward_wall: Duration,
     /// The most KV in use after any pass, in bytes.
     pub kv_peak_bytes: u64,
     /// The most that the engine held at once: weights, KV and scratch, in bytes.
     pub peak_bytes: u64,
+    /// Energy, without pauses.
+    pub joules: Joules,
 }
 
 /// The account. Tokens are reserved for a branch before it starts, so that every branch that starts can reach its cap;
 /// which branches start then depends on the lengths of earlier ones alone, and on no schedule.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    limit: u64,
+    limits: Budget,
     reserved: u64,
-    started: Instant,
-    deadline: Option<Instant>,
+    /// When the account was opened, or taken up again after a pause.
+    clock: Option<Clock>,
     pub usage: Usage,
 }
 
+#[derive(Debug)]
+struct Clock {
+    started: Instant,
+    deadline: Option<Instant>,
+    meter: EnergyMeter,
+    /// What had been used before.
+    wall: Duration,
+    joules: Joules,
+}
+
 impl Ledger {
-    /// An account opened now.
-    pub fn open(budget: &Budget) -> Self {
+    /// An account of what `usage` says was spent; its clock stands still.
+    pub fn new(limits: &Budget, usage: Usage) -> Self {
+        Self { limits: limits.clone(), reserved: 0, clock: None, usage }
+    }
+
+    /// Lets the clock run.
+    pub fn start(&mut self) {
         let started = Instant::now();
-        Self {
-            limit: budget.tokens.unwrap_or(u64::MAX),
-            reserved: 0,
-            started,
-            deadline: budget.wall.and_then(|wall| started.checked_add(wall)),
-            usage: Usage::default(),
+        let (wall, joules) = (self.usage.wall, self.usage.joules);
+        let deadline = self.limits.wall.and_then(|limit| started.checked_add(limit.saturating_sub(wall)));
+        self.clock = Some(Clock { started, deadline, meter: EnergyMeter::start(), wall, joules });
+    }
+
+    /// Brings time and energy up to date.
+    pub fn tick(&mut self) {
+        if let Some(clock) = &mut self.clock {
+            self.usage.wall = clock.wall + clock.started.elapsed();
+            let now = clock.meter.joules();
+            self.usage.joules = Joules { joules: clock.joules.joules + now.joules, source: now.source };
         }
+    }
+
+    /// Stops the clock.
+    pub fn stop(&mut self) {
+        self.tick();
+        self.clock = None;
     }
 
     /// Reserves `cap` tokens; less than that, down to one, only for a branch that runs `alone`, since no other can give
     /// anything back then.
     pub fn reserve(&mut self, cap: u64, alone: bool) -> Option<u64> {
-        let free = self.limit.saturating_sub(self.usage.policy_tokens).saturating_sub(self.reserved);
+        let free = self
+            .limits
+            .tokens
+            .unwrap_or(u64::MAX)
+            .saturating_sub(self.usage.policy_tokens)
+            .saturating_sub(self.reserved);
         let granted = if free >= cap { cap } else { free };
         if granted == 0 || (granted < cap && !alone) {
             return None;
@@ -86,25 +133,35 @@ impl Ledger {
         self.reserved = self.reserved.saturating_sub(tokens);
     }
 
+    /// Takes back a reservation that an earlier account had granted.
+    pub fn grant(&mut self, tokens: u64) {
+        self.reserved += tokens;
+    }
+
     /// What ends a forward pass early.
     pub fn interrupt(&self, cancel: &CancelToken) -> Interrupt {
-        Interrupt { cancel: cancel.clone(), deadline: self.deadline }
+        Interrupt { cancel: cancel.clone(), deadline: self.clock.as_ref().and_then(|clock| clock.deadline) }
     }
 
-    /// Whether the deadline has passed.
-    pub fn overdue(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    /// Whether the energy is spent.
+    pub fn exhausted(&self) -> bool {
+        self.limits.joules.is_some_and(|limit| self.usage.joules.joules >= limit)
     }
 
-    /// Milliseconds since the opening.
-    pub fn wall_ms(&self) -> f64 {
-        self.started.elapsed().as_secs_f64() * 1e3
+    /// What KV may take while the engine holds this; `outside` is the cap that holds anyway.
+    pub fn kv_limit(&self, memory: &MemoryReport, outside: u64) -> u64 {
+        let rest = memory.weights.saturating_add(memory.scratch);
+        let of_total = self.limits.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(rest));
+        self.limits.kv_bytes.unwrap_or(u64::MAX).min(of_total).min(outside)
     }
 
-    /// The account closed now.
-    pub fn close(mut self) -> Usage {
-        self.usage.wall = self.started.elapsed();
-        self.usage
+    /// Counts a pass, and the memory that it left in use.
+    pub fn record(&mut self, memory: &MemoryReport) {
+        let usage = &mut self.usage;
+        usage.forward_passes += 1;
+        usage.kv_peak_bytes = usage.kv_peak_bytes.max(memory.kv);
+        usage.peak_bytes =
+            usage.peak_bytes.max(memory.weights.saturating_add(memory.kv).saturating_add(memory.scratch));
     }
 }
 
@@ -112,9 +169,15 @@ impl Ledger {
 mod tests {
     use super::*;
 
+    fn open(budget: &Budget) -> Ledger {
+        let mut ledger = Ledger::new(budget, Usage::default());
+        ledger.start();
+        ledger
+    }
+
     #[test]
     fn a_branch_starts_only_if_its_cap_is_covered_unless_it_runs_alone() {
-        let mut ledger = Ledger::open(&Budget { tokens: Some(10), ..Budget::default() });
+        let mut ledger = open(&Budget { tokens: Some(10), ..Budget::default() });
         assert_eq!(ledger.reserve(6, false), Some(6));
         assert_eq!(ledger.reserve(6, false), None);
         ledger.draw();
@@ -126,16 +189,50 @@ mod tests {
         assert_eq!(ledger.reserve(6, false), None);
         assert_eq!(ledger.reserve(6, true), Some(3));
         assert_eq!(ledger.reserve(6, true), None);
-        assert_eq!(Ledger::open(&Budget::default()).reserve(u64::MAX, false), Some(u64::MAX));
+        assert_eq!(open(&Budget::default()).reserve(u64::MAX, false), Some(u64::MAX));
     }
 
     #[test]
     fn the_deadline_counts_from_the_opening() {
-        let none = Ledger::open(&Budget::default());
-        assert!(!none.overdue() && none.interrupt(&CancelToken::new()).deadline.is_none());
-        let now = Ledger::open(&Budget { wall: Some(Duration::ZERO), ..Budget::default() });
-        assert!(now.overdue() && now.interrupt(&CancelToken::new()).check().is_err());
-        let never = Ledger::open(&Budget { wall: Some(Duration::MAX), ..Budget::default() });
-        assert!(!never.overdue());
+        let interrupt = |wall| open(&Budget { wall, ..Budget::default() }).interrupt(&CancelToken::new());
+        assert!(interrupt(None).deadline.is_none());
+        assert!(interrupt(Some(Duration::ZERO)).check().is_err());
+        assert!(interrupt(Some(Duration::MAX)).check().is_ok());
+    }
+
+    #[test]
+    fn a_pause_stops_the_clock() {
+        let mut ledger = open(&Budget { wall: Some(Duration::from_secs(60)), ..Budget::default() });
+        ledger.stop();
+        let wall = ledger.usage.wall;
+        std::thread::sleep(Duration::from_millis(5));
+        ledger.tick();
+        assert_eq!(ledger.usage.wall, wall);
+        ledger.start();
+        let left = ledger.interrupt(&CancelToken::new()).deadline.unwrap() - Instant::now();
+        assert!(left <= Duration::from_secs(60) - wall);
+    }
+
+    #[test]
+    fn a_cap_on_all_bytes_leaves_kv_what_weights_and_scratch_do_not_take() {
+        let memory = MemoryReport { weights: 100, scratch: 20, ..MemoryReport::default() };
+        for (bytes, kv_bytes, outside, expected) in [
+            (None, None, 900, 900),
+            (Some(150), None, 900, 30),
+            (Some(150), Some(10), 900, 10),
+            (Some(90), None, 900, 0),
+            (None, Some(70), 60, 60),
+        ] {
+            let ledger = open(&Budget { bytes, kv_bytes, ..Budget::default() });
+            assert_eq!(ledger.kv_limit(&memory, outside), expected);
+        }
+    }
+
+    #[test]
+    fn energy_runs_out_at_its_limit() {
+        let mut ledger = open(&Budget { joules: Some(5.0), ..Budget::default() });
+        assert!(!ledger.exhausted());
+        ledger.usage.joules.joules = 5.0;
+        assert!(ledger.exhausted());
     }
 }

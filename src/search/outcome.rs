@@ -13,7 +13,8 @@ pub struct Outcome {
     pub answer: Option<String>,
     /// The text that gave the answer, or the best text without one. Empty when nothing could be produced.
     pub text: String,
-    /// Confidence of `text`: the geometric mean of its tokens' probabilities under the model; `None` without tokens.
+    /// What `text` is worth: the judge's values of its steps as one. Without a judge its confidence: the geometric mean of
+    /// its tokens' probabilities under the model. `None` without tokens.
     pub score: Option<f64>,
     /// Why the search ended.
     pub stop_reason: StopReason,
@@ -42,7 +43,9 @@ pub struct Candidate {
     pub answer: String,
     /// Samples that gave it. When no sample came to its end, unfinished ones count.
     pub votes: usize,
-    /// Confidence of its most confident sample, as [`Outcome::score`].
+    /// The sum of its samples' values.
+    pub weight: f64,
+    /// What its best sample is worth, as [`Outcome::score`].
     pub score: f64,
 }
 
@@ -58,6 +61,8 @@ pub enum StopReason {
     Deadline,
     /// A sample alone outgrew the KV budget and was cut short.
     Memory,
+    /// The budget's energy is spent.
+    Energy,
     /// The caller cancelled.
     Cancelled,
 }
@@ -70,6 +75,7 @@ impl StopReason {
             Self::Tokens => "tokens",
             Self::Deadline => "deadline",
             Self::Memory => "memory",
+            Self::Energy => "energy",
             Self::Cancelled => "cancelled",
         }
     }

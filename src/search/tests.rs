@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::engine::Tap;
 use crate::engine::toy::{EOG, TOKEN_BYTES, ToyEngine, WORDS};
-use crate::observe::{Event, Silent};
+use crate::observe::{Event, Interrupt, Silent};
+use crate::reward::{Step, StepId};
 use crate::{Error, ErrorKind};
 
 const PROMPT: [TokenId; 5] = [3, 11, 12, 4, 13];
@@ -21,6 +23,16 @@ impl Vocabulary for Words {
         text.push_str(WORDS[token as usize]);
     }
 
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
+        let mut text = text.replace("Wait", " so");
+        let mut tokens = Vec::new();
+        while let Some(token) = WORDS.iter().rposition(|word| text.starts_with(word)) {
+            text = text.split_off(WORDS[token].len());
+            tokens.push(token as TokenId);
+        }
+        Ok(tokens)
+    }
+
     fn is_eog(&self, token: TokenId) -> bool {
         token == EOG
     }
@@ -28,18 +40,136 @@ impl Vocabulary for Words {
 
 /// Every algorithm, with every way to stop.
 fn algorithms() -> Vec<SearchParams> {
-    let base = SearchParams { max_tokens: 60, seed: 5, ..SearchParams::default() };
-    let mut all = vec![SearchParams { algo: Algo::Greedy, ..base.clone() }];
+    [samplers(), trees()].concat()
+}
+
+fn base() -> SearchParams {
+    let step = StepRule { max_tokens: 12, max_steps: 6, ..StepRule::default() };
+    SearchParams { max_tokens: 60, seed: 5, step, ..SearchParams::default() }
+}
+
+/// Those whose nodes are whole solutions.
+fn samplers() -> Vec<SearchParams> {
+    let mut all = vec![SearchParams { algo: Algo::Greedy, ..base() }];
     for (n, early_stop) in
         [(1, EarlyStop::Never), (12, EarlyStop::Never), (40, EarlyStop::Beta(0.95)), (40, EarlyStop::Window(3))]
     {
-        let sampler = SamplerParams { repetition_penalty: 1.1, ..base.sampler.clone() };
-        all.push(SearchParams { n, early_stop, sampler, ..base.clone() });
+        let sampler = SamplerParams { repetition_penalty: 1.1, ..base().sampler };
+        all.push(SearchParams { n, early_stop, sampler, ..base() });
     }
+    all.push(SearchParams { algo: Algo::SelfConsistency, n: 20, ..base() });
+    all
+}
+
+/// Those that take it step by step, in every variant.
+fn trees() -> Vec<SearchParams> {
+    let depth_first = Traversal::Depth { threshold: 0.05, steps: 6 };
+    let variants = [
+        SearchParams { algo: Algo::Beam, ..base() },
+        SearchParams { algo: Algo::Dvts, ..base() },
+        SearchParams { algo: Algo::Lookahead, lookahead: 2, ..base() },
+        SearchParams { algo: Algo::Rebase, ..base() },
+        SearchParams { algo: Algo::Mcts, ..base() },
+        SearchParams {
+            algo: Algo::Mcts,
+            mcts: MctsParams {
+                selection: Selection::Puct { base: 19652.0, init: 1.25 },
+                backup: Backup::Max(0.5),
+                ..MctsParams::default()
+            },
+            ..base()
+        },
+        SearchParams { algo: Algo::TreeOfThoughts, ..base() },
+        SearchParams {
+            algo: Algo::TreeOfThoughts,
+            tree_of_thoughts: TreeOfThoughtsParams { traversal: depth_first, candidates: 3 },
+            ..base()
+        },
+        SearchParams { algo: Algo::ParticleFilter, ..base() },
+        SearchParams {
+            algo: Algo::SpeculativeRejection,
+            speculative_rejection: SpeculativeRejectionParams { alpha: 0.5, round_tokens: 7 },
+            ..base()
+        },
+        SearchParams {
+            algo: Algo::BudgetForcing,
+            budget_forcing: BudgetForcingParams { max_thinking: 40, ..BudgetForcingParams::default() },
+            ..base()
+        },
+        SearchParams {
+            algo: Algo::BudgetForcing,
+            budget_forcing: BudgetForcingParams {
+                max_thinking: 40,
+                end_of_thinking: " +".into(),
+                ..BudgetForcingParams::default()
+            },
+            ..base()
+        },
+        SearchParams {
+            algo: Algo::DeepConf,
+            n: 12,
+            deep_conf: DeepConfParams { warm_up: 4, window: 5, keep: 0.5 },
+            ..base()
+        },
+        SearchParams { algo: Algo::Auto, n: 16, ..base() },
+    ];
+    let all = variants.to_vec();
     for algo in Algo::ALL {
-        assert!(all.iter().any(|params| params.algo == algo), "{algo:?} is not in the suite");
+        let known = samplers().iter().chain(&all).any(|params| params.algo == algo);
+        assert!(known, "{algo:?} is not in the suite");
     }
     all
+}
+
+/// Says of a text what its bytes add up to, so that every step is told apart; reads hidden states if it is to.
+struct Checksum {
+    taps: Vec<Tap>,
+    steps: usize,
+    /// Did not see the beginning of the search.
+    anew: bool,
+    open: std::collections::BTreeSet<StepId>,
+}
+
+impl Checksum {
+    fn new(taps: &[Tap]) -> Self {
+        Self { taps: taps.to_vec(), steps: 0, anew: false, open: Default::default() }
+    }
+}
+
+impl Judge for Checksum {
+    fn name(&self) -> &str {
+        "checksum"
+    }
+
+    fn taps(&self) -> &[Tap] {
+        &self.taps
+    }
+
+    fn judge(&mut self, steps: &[Step<'_>], _: &Interrupt) -> Result<Vec<f32>> {
+        let mut values = Vec::new();
+        for step in steps {
+            assert!(
+                self.anew || step.parent == StepId::ROOT || self.open.contains(&step.parent),
+                "a parent that was let go"
+            );
+            assert!(self.open.insert(step.id), "a step was judged twice");
+            assert!(step.path.ends_with(step.text) && !step.tokens.is_empty(), "{step:?}");
+            self.steps += 1;
+            let mut sum: u64 = step.path.bytes().map(u64::from).sum();
+            if !self.taps.is_empty() {
+                let features = step.features.expect("hidden states were asked for");
+                assert_eq!(features.count as usize, step.draws.len());
+                assert_eq!(features.last.len() % self.taps.len(), 0);
+                sum += features.sum.iter().map(|x| x.to_bits() as u64 >> 12).sum::<u64>();
+            }
+            values.push((sum % 101) as f32 / 100.0);
+        }
+        Ok(values)
+    }
+
+    fn release(&mut self, step: StepId) {
+        self.open.remove(&step);
+    }
 }
 
 fn run(toy: &mut ToyEngine, params: &SearchParams) -> Result<Outcome> {
@@ -48,8 +178,24 @@ fn run(toy: &mut ToyEngine, params: &SearchParams) -> Result<Outcome> {
 
 /// Runs and checks what must hold after every search.
 fn run_until(toy: &mut ToyEngine, params: &SearchParams, cancel: &CancelToken) -> Result<Outcome> {
+    run_with(toy, params, None, cancel)
+}
+
+fn run_judged(toy: &mut ToyEngine, params: &SearchParams, taps: &[Tap]) -> Result<Outcome> {
+    let mut judge = Checksum::new(taps);
+    let outcome = run_with(toy, params, Some(&mut judge), &CancelToken::new());
+    assert!(judge.open.is_empty(), "steps were not let go: {:?}", judge.open);
+    outcome
+}
+
+fn run_with(
+    toy: &mut ToyEngine,
+    params: &SearchParams,
+    judge: Option<&mut dyn Judge>,
+    cancel: &CancelToken,
+) -> Result<Outcome> {
     let limit = toy.memory().kv_limit;
-    let outcome = solve(toy, &Words, &PROMPT, params, &mut Silent, cancel);
+    let outcome = solve(toy, &Words, &PROMPT, params, judge, "", &mut Silent, cancel);
     assert_eq!(toy.alive(), 0, "a branch was not given back");
     assert_eq!(toy.memory().kv, 0);
     assert_eq!(toy.memory().kv_limit, limit, "the KV cap was not put back");
@@ -59,9 +205,13 @@ fn run_until(toy: &mut ToyEngine, params: &SearchParams, cancel: &CancelToken) -
     assert!(outcome.usage.kv_peak_bytes <= params.budget.kv_bytes.unwrap_or(u64::MAX), "over the memory budget");
     assert!(outcome.usage.forward_passes <= toy.passes as u64);
     let votes: usize = outcome.candidates.iter().map(|c| c.votes).sum();
-    assert!(votes <= if params.algo == Algo::Greedy { 1 } else { params.n });
+    if matches!(params.algo, Algo::BestOfN | Algo::SelfConsistency) {
+        assert!(votes <= params.n);
+    }
     assert_eq!(outcome.answer.as_ref(), outcome.candidates.first().map(|c| &c.answer));
-    assert!(outcome.candidates.is_sorted_by(|a, b| a.votes >= b.votes));
+    if params.algo == Algo::SelfConsistency {
+        assert!(outcome.candidates.is_sorted_by(|a, b| a.votes >= b.votes));
+    }
     assert_eq!(outcome.score.is_some(), !outcome.text.is_empty());
     Ok(outcome)
 }
@@ -256,6 +406,9 @@ fn a_full_context_ends_a_sample_like_its_cap() {
         let outcome = run(&mut toy, &params).unwrap();
         assert_eq!(outcome.stop_reason, StopReason::Finished);
         assert!(outcome.answer.is_some());
+        if trees().contains(&params) {
+            continue;
+        }
         let n = if params.algo == Algo::Greedy { 1 } else { params.n as u64 };
         assert_eq!(outcome.usage.policy_tokens, 21 * n, "the last token needs no KV of its own");
     }
@@ -289,7 +442,7 @@ fn parameters_out_of_range_are_refused() {
     for params in bad {
         assert_eq!(run(&mut ToyEngine::new(200, 4), &params).unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
-    let empty = solve(&mut ToyEngine::new(9, 1), &Words, &[], &base(), &mut Silent, &CancelToken::new());
+    let empty = solve(&mut ToyEngine::new(9, 1), &Words, &[], &base(), None, "", &mut Silent, &CancelToken::new());
     assert_eq!(empty.map_err(|e: Error| e.kind()).unwrap_err(), ErrorKind::InvalidArgument);
 }
 
@@ -321,11 +474,118 @@ fn the_observer_sees_every_text_as_it_grows() {
     let params = SearchParams { n: 6, early_stop: EarlyStop::Never, max_tokens: 60, ..SearchParams::default() };
     let mut watch = Watch::default();
     let mut toy = ToyEngine::new(200, 4);
-    let outcome = solve(&mut toy, &Words, &PROMPT, &params, &mut watch, &CancelToken::new()).unwrap();
+    let outcome = solve(&mut toy, &Words, &PROMPT, &params, None, "", &mut watch, &CancelToken::new()).unwrap();
     assert!(watch.texts.contains(&outcome.text));
     let mut nodes: Vec<u64> = watch.done.iter().map(|d| d.0).collect();
     nodes.sort_unstable();
     assert_eq!((nodes, watch.started), ((1..=6).collect(), (1..=6).collect()));
     assert_eq!(watch.done.iter().map(|d| d.2 as u64).sum::<u64>(), outcome.usage.policy_tokens);
     assert!(watch.done.iter().any(|d| d.1 == outcome.answer));
+}
+
+#[test]
+fn a_judge_sees_every_step_once_and_decides_the_same_under_every_schedule() {
+    for params in algorithms() {
+        for taps in [&[][..], &[Tap::Final], &[Tap::Layer(0), Tap::Final]] {
+            for tokens in [None, Some(61), Some(130)] {
+                let params = SearchParams { budget: Budget { tokens, ..Budget::default() }, ..params.clone() };
+                let alone = run_judged(&mut ToyEngine::new(200, 1), &params, taps).unwrap();
+                for width in [3, 16] {
+                    let together = run_judged(&mut ToyEngine::new(200, width), &params, taps).unwrap();
+                    assert_eq!(essence(&together), essence(&alone), "width {width}, {params:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tree_under_a_kv_cap_evicts_and_computes_again_and_stays_the_same() {
+    let mut recomputed = 0;
+    for params in trees() {
+        let free = run_judged(&mut ToyEngine::new(200, 8), &params, &[Tap::Final]).unwrap();
+        for tokens in [75, 100, 150] {
+            let budget = Budget { kv_bytes: Some(tokens * TOKEN_BYTES), ..Budget::default() };
+            let capped = SearchParams { budget, ..params.clone() };
+            let capped = run_judged(&mut ToyEngine::new(200, 8), &capped, &[Tap::Final]).unwrap();
+            assert_eq!(essence(&capped), essence(&free), "{tokens} tokens, {params:?}");
+            recomputed += capped.usage.recomputed_tokens;
+        }
+    }
+    assert!(recomputed > 0, "the cap was never met");
+}
+
+#[test]
+fn a_search_can_be_paused_saved_and_gone_on_with_at_any_pass() {
+    for params in algorithms() {
+        let whole = run_judged(&mut ToyEngine::new(200, 4), &params, &[Tap::Final]).unwrap();
+        let passes = whole.usage.forward_passes;
+        for stop in [1, 2, passes / 3, passes / 2, passes - 1] {
+            let mut bytes = Vec::new();
+            {
+                let mut toy = ToyEngine::new(200, 4);
+                let mut judge = Checksum::new(&[Tap::Final]);
+                let mut search = Search::new(&mut toy, &Words, &PROMPT, &params, Some(&mut judge), "").unwrap();
+                assert_eq!(search.advance(stop, &mut Silent, &CancelToken::new()).unwrap(), None, "{params:?}");
+                search.save(&mut bytes).unwrap();
+            }
+            // Another process, another width.
+            let mut toy = ToyEngine::new(200, 3);
+            let mut judge = Checksum { anew: true, ..Checksum::new(&[Tap::Final]) };
+            let outcome = {
+                let mut input = bytes.as_slice();
+                let resumed = Search::resume(&mut toy, &Words, &PROMPT, &params, Some(&mut judge), "", &mut input);
+                let mut search = resumed.unwrap();
+                search.advance(u64::MAX, &mut Silent, &CancelToken::new()).unwrap();
+                search.finish(&mut Silent)
+            };
+            assert_eq!(essence(&outcome), essence(&whole), "stopped after {stop} passes, {params:?}");
+            assert_eq!(toy.memory().kv, 0);
+            if params.early_stop == EarlyStop::Never {
+                assert_eq!(outcome.usage.policy_tokens, whole.usage.policy_tokens);
+                assert_eq!(outcome.usage.recomputed_tokens, 0, "KV was in the file");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_or_foreign_file_is_no_search() {
+    let params = SearchParams { algo: Algo::Beam, ..base() };
+    let mut bytes = Vec::new();
+    {
+        let mut toy = ToyEngine::new(200, 4);
+        let mut search = Search::new(&mut toy, &Words, &PROMPT, &params, None, "").unwrap();
+        assert_eq!(search.advance(20, &mut Silent, &CancelToken::new()).unwrap(), None);
+        search.save(&mut bytes).unwrap();
+    }
+    let resume = |bytes: &[u8], params: &SearchParams| {
+        let mut toy = ToyEngine::new(200, 4);
+        let mut input = bytes;
+        let resumed =
+            Search::resume(&mut toy, &Words, &PROMPT, params, None, "", &mut input).map(|search| drop(search));
+        assert_eq!((toy.memory().kv, toy.alive()), (0, 0));
+        resumed
+    };
+    assert!(resume(&bytes, &params).is_ok());
+    let other = resume(&bytes, &SearchParams { seed: 6, ..params.clone() }).unwrap_err();
+    assert!(other.to_string().contains("parameters"), "{other}");
+    for end in (0..bytes.len()).step_by(3) {
+        assert!(resume(&bytes[..end], &params).is_err(), "cut at {end}");
+    }
+    for at in 0..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 0x91;
+        // Damage that cannot be told from another number is a search like any other: it must not crash.
+        let _ = resume(&bytes, &params);
+    }
+}
+
+#[test]
+fn energy_ends_a_search_like_time() {
+    let mut toy = ToyEngine::new(20_000, 4);
+    toy.faults.endless = true;
+    let budget = Budget { joules: Some(0.0), ..Budget::default() };
+    let outcome = run(&mut toy, &SearchParams { budget, ..base() }).unwrap();
+    assert_eq!(outcome.stop_reason, StopReason::Energy);
 }

@@ -1,9 +1,10 @@
 //! The tree of a search: nodes in one arena, each a run of tokens that goes on from its parent.
 
 use crate::engine::Stream;
+use crate::reward::{Aggregation, Draw, StepId};
 use crate::text::TokenId;
 
-/// A node of one tree.
+/// A node of one tree. Numbers follow the order in which nodes were asked for, whatever the schedule; 0 is the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NodeId(u32);
 
@@ -14,7 +15,9 @@ pub(super) enum End {
     Eog,
     /// A line with the marked answer is complete.
     Answer,
-    /// Its own cap in tokens.
+    /// The step that it was asked for is complete, or as long as steps may be.
+    Step,
+    /// The text holds as many tokens as a solution may.
     Length,
     /// The model's context is full.
     Context,
@@ -22,66 +25,101 @@ pub(super) enum End {
     Tokens,
     /// Its KV alone does not fit the memory budget.
     Memory,
+    /// The model became less sure than it was asked to stay.
+    Confidence,
     /// The search ended first.
     Interrupted,
 }
 
 impl End {
+    /// Every reason, as in reports.
+    pub const ALL: [(Self, &'static str); 9] = [
+        (Self::Eog, "eog"),
+        (Self::Answer, "answer"),
+        (Self::Step, "step"),
+        (Self::Length, "length"),
+        (Self::Context, "context"),
+        (Self::Tokens, "tokens"),
+        (Self::Memory, "memory"),
+        (Self::Confidence, "confidence"),
+        (Self::Interrupted, "interrupted"),
+    ];
+
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(end, _)| *end == self).map_or("", |(_, name)| name)
+    }
+
     /// Whether the text came to an end of its own.
     pub fn is_complete(self) -> bool {
         matches!(self, Self::Eog | Self::Answer)
     }
+}
 
-    /// The name used in events.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Eog => "eog",
-            Self::Answer => "answer",
-            Self::Length => "length",
-            Self::Context => "context",
-            Self::Tokens => "tokens",
-            Self::Memory => "memory",
-            Self::Interrupted => "interrupted",
-        }
-    }
+/// One reasoning step inside a node, up to where it ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Mark {
+    /// Tokens and bytes of the node's text up to the step's end.
+    pub tokens: usize,
+    pub bytes: usize,
+    /// The judge's value.
+    pub score: Option<f32>,
 }
 
 /// A run of tokens drawn one after another.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub parent: Option<NodeId>,
     /// Children made so far: the next child's number.
     children: u64,
     /// Its random numbers, which depend on the seed and on the path of child numbers alone.
     pub stream: Stream,
+    /// Tokens put into the model's mouth, then tokens drawn.
     pub tokens: Vec<TokenId>,
+    pub forced: usize,
+    /// One for each drawn token.
+    pub draws: Vec<Draw>,
     /// The tokens' text, whole code points only.
     pub text: String,
-    /// Sum of the tokens' log-probabilities under the model's own distribution.
+    /// Sum of the drawn tokens' log-probabilities under the model's own distribution.
     pub logprob: f64,
+    /// Its complete steps, and the last one however it ended.
+    pub steps: Vec<Mark>,
     /// `None` while it grows.
     pub end: Option<End>,
+    /// An earlier sibling with the same tokens.
+    pub twin: Option<NodeId>,
+    /// Nothing will be asked of it any more.
+    pub closed: bool,
 }
 
 /// The tree; its root stands for the prompt and holds no tokens.
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
+    aggregation: Aggregation,
+    newly_closed: Vec<NodeId>,
 }
 
 impl Tree {
     /// A tree of the root alone.
-    pub fn new(seed: u64) -> Self {
-        Self { nodes: vec![Node::new(None, Stream::new(seed))] }
+    pub fn new(seed: u64, aggregation: Aggregation) -> Self {
+        let root = Node::new(None, Stream::new(seed));
+        Self { nodes: vec![root], aggregation, newly_closed: Vec::new() }
     }
 
     pub fn root(&self) -> NodeId {
         NodeId(0)
     }
 
-    /// A new child of `parent` without tokens.
+    /// All nodes but the root, in the order in which they were made.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..self.nodes.len() as u32).map(NodeId)
+    }
+
+    /// A new child, empty.
     pub fn add(&mut self, parent: NodeId) -> NodeId {
-        let id = NodeId(self.nodes.len() as u32);
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         let above = self.node_mut(parent);
         let stream = above.stream.child(above.children);
         above.children += 1;
@@ -98,35 +136,140 @@ impl Tree {
         &mut self.nodes[id.0 as usize]
     }
 
-    /// `id` and everything above it, upwards.
-    pub fn ancestry(&self, id: NodeId) -> impl Iterator<Item = &Node> {
-        std::iter::successors(Some(self.node(id)), |node| node.parent.map(|parent| self.node(parent)))
+    /// The parent; the root is its own.
+    pub fn parent(&self, id: NodeId) -> NodeId {
+        self.node(id).parent.unwrap_or(id)
+    }
+
+    /// `id` and everything above it, upwards, the root included.
+    pub fn ancestry(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        std::iter::successors(Some(id), |&id| self.node(id).parent)
+    }
+
+    /// From the root's child to `id`.
+    pub fn path(&self, id: NodeId) -> Vec<NodeId> {
+        let mut path: Vec<NodeId> = self.ancestry(id).filter(|&id| id != self.root()).collect();
+        path.reverse();
+        path
+    }
+
+    /// Nodes between the root and `id`, `id` included.
+    pub fn depth(&self, id: NodeId) -> usize {
+        self.ancestry(id).count() - 1
     }
 
     /// The text from the prompt's end to the end of `id`.
     pub fn text(&self, id: NodeId) -> String {
-        let mut parts: Vec<&str> = self.ancestry(id).map(|node| node.text.as_str()).collect();
-        parts.reverse();
-        parts.concat()
+        self.path(id).into_iter().map(|id| self.node(id).text.as_str()).collect()
     }
 
-    /// Geometric mean of the probabilities of the tokens from the prompt's end to the end of `id`; 0 without tokens.
+    /// The tokens that a text going on from `id` follows: an end token that the model drew on the way is not among them.
+    pub fn tokens(&self, id: NodeId) -> Vec<TokenId> {
+        let mut tokens = Vec::new();
+        for id in self.path(id) {
+            let node = self.node(id);
+            let drawn = node.tokens.len() - usize::from(node.end == Some(End::Eog));
+            tokens.extend(node.tokens.iter().take(drawn));
+        }
+        tokens
+    }
+
+    /// Tokens drawn from the prompt's end to the end of `id`.
+    pub fn drawn(&self, id: NodeId) -> u64 {
+        self.ancestry(id).map(|id| self.node(id).draws.len() as u64).sum()
+    }
+
+    /// Geometric mean of the probabilities of the tokens drawn from the prompt's end to the end of `id`; 0 without any.
     pub fn confidence(&self, id: NodeId) -> f64 {
-        let (sum, count) = self.ancestry(id).fold((0.0, 0), |(s, n), node| (s + node.logprob, n + node.tokens.len()));
+        let (mut sum, mut count) = (0.0, 0);
+        for node in self.ancestry(id).map(|id| self.node(id)) {
+            sum += node.logprob;
+            count += node.draws.len();
+        }
         if count == 0 { 0.0 } else { (sum / count as f64).exp() }
+    }
+
+    /// What the text up to the end of `id` is worth, in [0, 1]: the judge's values of its steps as one; without a judge,
+    /// its confidence.
+    pub fn value(&self, id: NodeId) -> f64 {
+        let steps = self.path(id).into_iter().flat_map(|id| &self.node(id).steps);
+        let scores: Vec<f32> = steps.filter_map(|mark| mark.score).collect();
+        self.aggregation.of(&scores).map_or_else(|| self.confidence(id), f64::from)
+    }
+
+    /// What the judge said of the last step of `id`.
+    pub fn score(&self, id: NodeId) -> Option<f32> {
+        self.node(id).steps.last().and_then(|mark| mark.score)
+    }
+
+    /// Nodes without children, in their order.
+    pub fn leaves(&self) -> Vec<NodeId> {
+        self.ids().filter(|&id| self.node(id).children == 0).collect()
+    }
+
+    /// Whether the text of `id` can go on.
+    pub fn is_open(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        id == self.root() || (node.end == Some(End::Step) && !node.closed)
+    }
+
+    /// Nothing more will be asked of `id`, so that its KV may go.
+    pub fn close(&mut self, id: NodeId) {
+        if id != self.root() && !std::mem::replace(&mut self.node_mut(id).closed, true) {
+            self.newly_closed.push(id);
+        }
+    }
+
+    /// The nodes closed since the last call.
+    pub fn take_closed(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.newly_closed)
+    }
+
+    /// Notes an earlier, ended sibling of `id` with the same tokens. Called in the order of the nodes, so that whichever is
+    /// first does not depend on the schedule.
+    pub fn find_twin(&mut self, id: NodeId) {
+        let node = self.node(id);
+        let twin = (1..id.0).map(NodeId).find(|&other| {
+            let other = self.node(other);
+            other.parent == node.parent && other.twin.is_none() && other.end == node.end && other.tokens == node.tokens
+        });
+        self.node_mut(id).twin = twin;
     }
 }
 
 impl Node {
     fn new(parent: Option<NodeId>, stream: Stream) -> Self {
-        Self { parent, children: 0, stream, tokens: Vec::new(), text: String::new(), logprob: 0.0, end: None }
+        Self {
+            parent,
+            children: 0,
+            stream,
+            tokens: Vec::new(),
+            forced: 0,
+            draws: Vec::new(),
+            text: String::new(),
+            logprob: 0.0,
+            steps: Vec::new(),
+            end: None,
+            twin: None,
+            closed: false,
+        }
+    }
+
+    /// Where the step after the last complete one begins: tokens and bytes.
+    pub fn open_step(&self) -> (usize, usize) {
+        self.steps.last().map_or((0, 0), |mark| (mark.tokens, mark.bytes))
     }
 }
 
 impl NodeId {
-    /// The node's number in events: the root is 0, the others count from 1 in the order in which they were made.
+    /// The node's number; 0 is the root.
     pub fn number(self) -> u64 {
         u64::from(self.0)
+    }
+
+    /// The judge's name for step `index` of this node.
+    pub fn step(self, index: usize) -> StepId {
+        StepId((self.number() << 24) + index as u64 + 1)
     }
 }
 
@@ -134,23 +277,65 @@ impl NodeId {
 mod tests {
     use super::*;
 
+    fn grow(tree: &mut Tree, id: NodeId, text: &str, logprob: f64, scores: &[f32]) {
+        let node = tree.node_mut(id);
+        node.text.push_str(text);
+        node.tokens.extend([1, 2]);
+        node.draws.extend([Draw::default(); 2]);
+        node.logprob = logprob;
+        node.end = Some(End::Step);
+        node.steps.extend(scores.iter().map(|&score| Mark { tokens: 2, bytes: text.len(), score: Some(score) }));
+    }
+
     #[test]
     fn a_path_joins_its_nodes_and_its_probabilities() {
-        let mut tree = Tree::new(1);
+        let mut tree = Tree::new(1, Aggregation::Last);
         let (a, b) = (tree.add(tree.root()), tree.add(tree.root()));
         let c = tree.add(a);
         for (id, text, logprob) in [(a, "one ", -1.0), (b, "other", -9.0), (c, "two", -2.0)] {
-            let node = tree.node_mut(id);
-            node.text.push_str(text);
-            node.tokens.extend([1, 2]);
-            node.logprob = logprob;
+            grow(&mut tree, id, text, logprob, &[]);
         }
-        assert_eq!(tree.text(c), "one two");
+        assert_eq!((tree.text(c), tree.depth(c), tree.drawn(c)), ("one two".to_owned(), 2, 4));
         assert!((tree.confidence(c) - (-0.75f64).exp()).abs() < 1e-12);
+        assert_eq!(tree.value(c), tree.confidence(c), "without a judge");
         assert_eq!(tree.confidence(tree.root()), 0.0);
-        assert_eq!((tree.root().number(), a.number(), b.number(), c.number()), (0, 1, 2, 3));
+        assert_eq!((a.number(), b.number(), c.number()), (1, 2, 3));
         let root = Stream::new(1);
         assert_eq!(tree.node(c).stream, root.child(0).child(0));
         assert_eq!(tree.node(b).stream, root.child(1));
+    }
+
+    #[test]
+    fn a_value_sums_up_the_steps_of_the_whole_path() {
+        let mut tree = Tree::new(1, Aggregation::Min);
+        let a = tree.add(tree.root());
+        let b = tree.add(a);
+        grow(&mut tree, a, "x", -1.0, &[0.9, 0.25]);
+        grow(&mut tree, b, "y", -1.0, &[0.5]);
+        assert_eq!((tree.value(a), tree.value(b), tree.score(b)), (0.25, 0.25, Some(0.5)));
+    }
+
+    #[test]
+    fn a_text_that_goes_on_leaves_its_end_token_out() {
+        let mut tree = Tree::new(1, Aggregation::Last);
+        let a = tree.add(tree.root());
+        grow(&mut tree, a, "x", -1.0, &[]);
+        assert_eq!(tree.tokens(a), [1, 2]);
+        tree.node_mut(a).end = Some(End::Eog);
+        assert_eq!(tree.tokens(a), [1]);
+    }
+
+    #[test]
+    fn twins_are_siblings_with_the_same_tokens_and_lead_to_the_first() {
+        let mut tree = Tree::new(1, Aggregation::Last);
+        let ids: Vec<NodeId> = (0..3).map(|_| tree.add(tree.root())).collect();
+        let below = tree.add(ids[0]);
+        for &id in ids.iter().chain([&below]) {
+            grow(&mut tree, id, "x", -1.0, &[]);
+            tree.find_twin(id);
+        }
+        let twins: Vec<_> = ids.iter().map(|&id| tree.node(id).twin).collect();
+        assert_eq!(twins, [None, Some(ids[0]), Some(ids[0])]);
+        assert_eq!(tree.node(below).twin, None, "another parent");
     }
 }

@@ -1,6 +1,7 @@
 //! What a search needs to know of the vocabulary.
 
-use crate::text::{StreamDecoder, TokenId, Tokenizer};
+use crate::error::Result;
+use crate::text::{EncodeOptions, StreamDecoder, TokenId, Tokenizer};
 
 /// Tokens to text, and which tokens end it.
 pub trait Vocabulary {
@@ -12,6 +13,9 @@ pub trait Vocabulary {
 
     /// Appends `token`'s text to `text`, whole code points only; the rest stays in `stream`.
     fn append(&self, stream: &mut Self::Stream, token: TokenId, text: &mut String);
+
+    /// The tokens of a text that is put into the model's mouth; control tokens that it spells out are read as such.
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>>;
 
     /// Whether `token` ends the generation.
     fn is_eog(&self, token: TokenId) -> bool;
@@ -26,6 +30,10 @@ impl Vocabulary for Tokenizer {
 
     fn append(&self, stream: &mut StreamDecoder, token: TokenId, text: &mut String) {
         text.push_str(stream.push(self, token));
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
+        Tokenizer::encode(self, text, EncodeOptions { add_special: false, parse_special: true })
     }
 
     fn is_eog(&self, token: TokenId) -> bool {

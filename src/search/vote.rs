@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::tree::NodeId;
+use crate::error::{Error, Result};
 
 /// When sampling ends before all `n` samples are drawn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,12 +21,50 @@ pub enum EarlyStop {
     Window(usize),
 }
 
+/// How votes become one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Vote {
+    /// The answer with the most votes; of equals, the one with the best text.
+    Majority,
+    /// The answer whose texts' values add up to the most (Li et al., "Making language models better reasoners with
+    /// step-aware verifier", ACL 2023).
+    Weighted,
+    /// The answer of the text with the best value.
+    Best,
+}
+
+impl Vote {
+    /// Every way to vote.
+    pub const ALL: [Self; 3] = [Self::Majority, Self::Weighted, Self::Best];
+
+    /// Its name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Majority => "majority",
+            Self::Weighted => "weighted",
+            Self::Best => "best",
+        }
+    }
+
+    /// The vote of that name; the error lists all of them.
+    pub fn by_name(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|vote| vote.name() == name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::invalid(format!("no vote is called {name:?}; there are: {known}"))
+        })
+    }
+}
+
 /// One class of equal answers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Class {
     pub answer: Answer,
     pub votes: usize,
-    /// Its most confident sample and that sample's confidence.
+    /// The sum of its samples' values.
+    pub weight: f64,
+    /// Its best sample and that sample's value.
     pub best: NodeId,
     pub score: f64,
 }
@@ -46,21 +85,27 @@ impl Tally {
             match self.classes.get_mut(at) {
                 Some(class) => {
                     class.votes += 1;
+                    class.weight += score;
                     if score > class.score {
                         (class.best, class.score) = (node, score);
                     }
                 }
-                None => self.classes.push(Class { answer, votes: 1, best: node, score }),
+                None => self.classes.push(Class { answer, votes: 1, weight: score, best: node, score }),
             }
             at
         });
         self.ballots.push(class);
     }
 
-    /// The classes: most votes first, then the most confident, then the earliest.
-    pub fn ranking(&self) -> Vec<Class> {
+    /// The classes: best first by `vote`, then by their best sample, then the earliest.
+    pub fn ranking(&self, vote: Vote) -> Vec<Class> {
         let mut ranking = self.classes.clone();
-        ranking.sort_by(|a, b| b.votes.cmp(&a.votes).then(b.score.total_cmp(&a.score)));
+        let rank = |class: &Class| match vote {
+            Vote::Majority => class.votes as f64,
+            Vote::Weighted => class.weight,
+            Vote::Best => class.score,
+        };
+        ranking.sort_by(|a, b| rank(b).total_cmp(&rank(a)).then(b.score.total_cmp(&a.score)));
         ranking
     }
 
@@ -111,6 +156,7 @@ fn lead_probability(a: usize, b: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reward::Aggregation;
     use crate::search::tree::Tree;
 
     // Golden: exact fractions in Python, sum(comb(a+b+1, j) for j <= a) / 2**(a+b+1).
@@ -133,7 +179,7 @@ mod tests {
     }
 
     fn tally(answers: &str) -> Tally {
-        let mut tree = Tree::new(0);
+        let mut tree = Tree::new(0, Aggregation::Last);
         let mut tally = Tally::default();
         for (i, c) in answers.chars().enumerate() {
             let node = tree.add(tree.root());
@@ -170,18 +216,32 @@ mod tests {
 
     #[test]
     fn equal_votes_go_to_the_more_confident_then_to_the_earlier() {
-        let ranking = tally("2112-3").ranking();
+        let ranking = tally("2112-3").ranking(Vote::Majority);
         let order: Vec<_> = ranking.iter().map(|c| (c.answer.text(), c.votes)).collect();
         assert_eq!(order, [("2", 2), ("1", 2), ("3", 1)]);
-        let mut tree = Tree::new(0);
+        let mut tree = Tree::new(0, Aggregation::Last);
         let mut tie = Tally::default();
         for answer in ["5", "6"] {
             let node = tree.add(tree.root());
             tie.cast(Answer::parse(answer), node, 0.5);
         }
-        assert_eq!(tie.ranking()[0].answer.text(), "5");
+        assert_eq!(tie.ranking(Vote::Majority)[0].answer.text(), "5");
         let node = tree.add(tree.root());
         tie.cast(Answer::parse("6.0"), node, 0.9);
-        assert_eq!((tie.ranking()[0].votes, tie.ranking()[0].best), (2, node));
+        assert_eq!((tie.ranking(Vote::Majority)[0].votes, tie.ranking(Vote::Majority)[0].best), (2, node));
+    }
+
+    #[test]
+    fn weights_and_the_best_sample_can_outvote_a_majority() {
+        let mut tree = Tree::new(0, Aggregation::Last);
+        let mut tally = Tally::default();
+        for (answer, score) in [("5", 0.2), ("5", 0.2), ("5", 0.2), ("6", 0.4), ("6", 0.3), ("7", 0.65)] {
+            let node = tree.add(tree.root());
+            tally.cast(Answer::parse(answer), node, score);
+        }
+        let first = |vote| tally.ranking(vote)[0].answer.text().to_owned();
+        assert_eq!(Vote::ALL.map(first), ["5", "6", "7"]);
+        assert_eq!(Vote::by_name("weighted").unwrap(), Vote::Weighted);
+        assert!(Vote::by_name("loud").unwrap_err().to_string().contains("majority, weighted, best"));
     }
 }

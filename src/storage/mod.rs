@@ -5,6 +5,7 @@ mod atomic;
 mod bytes;
 mod lines;
 mod mapped;
+pub(crate) mod wire;
 
 pub use atomic::save_atomic;
 pub use bytes::{Bytes, LoadMode};

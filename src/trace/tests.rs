@@ -26,6 +26,10 @@ impl Vocabulary for Words {
         text.push_str(WORDS[token as usize]);
     }
 
+    fn encode(&self, _: &str) -> Result<Vec<TokenId>> {
+        Ok(Vec::new())
+    }
+
     fn is_eog(&self, token: TokenId) -> bool {
         token == EOG
     }
@@ -41,7 +45,7 @@ fn solve(
     observer: &mut dyn Observer,
     cancel: &CancelToken,
 ) -> Result<Outcome> {
-    search::solve(toy, &Words, &PROMPT, params, observer, cancel)
+    search::solve(toy, &Words, &PROMPT, params, None, "", observer, cancel)
 }
 
 fn header(toy: &ToyEngine, params: &SearchParams) -> Header {

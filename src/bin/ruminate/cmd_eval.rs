@@ -205,7 +205,8 @@ impl Run<'_> {
         let meter = EnergyMeter::with(self.power);
         let outcome = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref())
             .and_then(|prompt| {
-                search::solve(&mut model.engine, &model.tokenizer, &prompt, &params, &mut samples, cancel)
+                let (engine, words) = (&mut model.engine, &model.tokenizer);
+                search::solve(engine, words, &prompt, &params, None, &question.text, &mut samples, cancel)
             });
         match outcome {
             Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => Ok(None),

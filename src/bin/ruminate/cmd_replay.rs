@@ -56,8 +56,9 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let cancel = signal::token();
     let mut bar = Bar(output.count_progress("nodes", trace.nodes.len() as u64));
     let mut replay = Replay::new(&trace, width, &cancel, &mut bar);
-    let outcome =
-        search::solve(&mut model.engine, &model.tokenizer, &header.prompt.tokens, &params, &mut replay, &cancel)?;
+    let (engine, words) = (&mut model.engine, &model.tokenizer);
+    let prompt = &header.prompt.tokens;
+    let outcome = search::solve(engine, words, prompt, &params, None, &header.question, &mut replay, &cancel)?;
     if outcome.stop_reason == StopReason::Cancelled && !replay.is_settled() {
         return Err(Failure::quiet(Code::Interrupted));
     }

@@ -41,7 +41,8 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let mut watch = Watch::new(output, &params.budget);
     let header = record::header(&model, &args.model, question.trim(), strategy.name(), &prompt, &params);
     let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
-        search::solve(&mut model.engine, &model.tokenizer, &prompt, &params, observer, &cancel)
+        let (engine, words) = (&mut model.engine, &model.tokenizer);
+        search::solve(engine, words, &prompt, &params, None, question.trim(), observer, &cancel)
     })?;
     let printed = watch.finish();
     let outcome = outcome?;

@@ -156,7 +156,9 @@ impl SearchArgs {
                 tokens: setting.budget_tokens,
                 wall: setting.budget_ms.map(Duration::from_millis),
                 kv_bytes: self.budget_mem,
+                ..Budget::default()
             },
+            ..SearchParams::default()
         }
     }
 

@@ -3,6 +3,8 @@
 //! A node holds the KV of a run of tokens and hangs under the node whose tokens precede it. A branch owns its last
 //! node alone and shares all others, so a fork only adds two empty nodes, and nothing is ever copied.
 
+mod saved;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Branch;

@@ -8,6 +8,7 @@ mod plan;
 mod scratch;
 mod width;
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 pub use crate::kernels::KvType;
@@ -215,6 +216,14 @@ impl Engine for NativeEngine {
                 Err(error)
             }
         }
+    }
+
+    fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
+        self.kv.save(branches, out)
+    }
+
+    fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
+        self.kv.load(input, self.info.n_ctx)
     }
 
     fn memory(&self) -> MemoryReport {

@@ -107,7 +107,13 @@ impl KvPage {
         Some(Self { lines: lines.into_boxed_slice() })
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    /// All of the page.
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    /// All of the page, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         bytemuck::cast_slice_mut(&mut self.lines)
     }
 

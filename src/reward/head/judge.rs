@@ -84,6 +84,10 @@ impl Judge for HeadJudge {
         &self.head.taps
     }
 
+    fn wants_entropy(&self) -> bool {
+        self.head.extra.contains(&Extra::Entropy)
+    }
+
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
         interrupt.check()?;
         steps.iter().map(|step| self.value(step)).collect()

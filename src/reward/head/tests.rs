@@ -44,7 +44,7 @@ fn floats(value: &Json) -> Vec<f32> {
 fn judged(judge: &mut HeadJudge, step: &Json) -> f32 {
     let mut features = Features::default();
     step["rows"].as_array().unwrap().iter().for_each(|row| features.push(&floats(row)));
-    let draw = |d: &Json| Draw { logprob: floats(d)[0], entropy: floats(d)[1] };
+    let draw = |d: &Json| Draw { logprob: floats(d)[0], entropy: floats(d)[1], confidence: f32::NAN };
     let draws: Vec<Draw> = step["draws"].as_array().unwrap().iter().map(draw).collect();
     let tokens = vec![0; draws.len()];
     let step = Step {

@@ -1,16 +1,15 @@
-//! Best-of-N with self-consistency (Wang et al., ICLR 2023): N independent samples, a majority vote over their answers,
-//! and an early end once the vote is decided. The vote is over the samples told so far, in their order, so that samples
-//! which merely ran at the same time do not count.
+//! Best-of-N: N independent samples and a vote over their answers. A majority vote (self-consistency, Wang et al., ICLR
+//! 2023) may end early, once it is decided; it is over the samples told so far, in their order, so that samples which
+//! merely ran at the same time do not count.
 
-use super::{Algorithm, Extend, Verdict};
+use super::{Algorithm, Extend, Verdict, verdict};
 use crate::search::SearchParams;
-use crate::search::algo::verdict;
 use crate::search::tree::{NodeId, Tree};
-use crate::search::vote::{EarlyStop, Tally};
+use crate::search::vote::{EarlyStop, Tally, Vote};
 
 pub(super) struct BestOfN {
     n: usize,
-    max_tokens: u64,
+    vote: Vote,
     early_stop: EarlyStop,
     asked: usize,
     told: Vec<NodeId>,
@@ -19,31 +18,25 @@ pub(super) struct BestOfN {
 }
 
 impl BestOfN {
-    pub fn new(params: &SearchParams) -> Self {
-        Self {
-            n: params.n,
-            max_tokens: params.max_tokens,
-            early_stop: params.early_stop.clone(),
-            asked: 0,
-            told: Vec::new(),
-            tally: Tally::default(),
-            decided: false,
-        }
+    pub fn new(params: &SearchParams, vote: Vote) -> Self {
+        // Only a majority can be decided before all samples are in.
+        let early_stop = if vote == Vote::Majority { params.early_stop.clone() } else { EarlyStop::Never };
+        Self { n: params.n, vote, early_stop, asked: 0, told: Vec::new(), tally: Tally::default(), decided: false }
     }
 }
 
 impl Algorithm for BestOfN {
-    fn ask(&mut self, tree: &Tree) -> Option<Extend> {
+    fn ask(&mut self, tree: &mut Tree) -> Option<Extend> {
         if self.asked >= self.n {
             return None;
         }
         self.asked += 1;
-        Some(Extend { at: tree.root(), max_tokens: self.max_tokens, greedy: false })
+        Some(Extend::solution(tree.root()))
     }
 
-    fn tell(&mut self, tree: &Tree, node: NodeId) {
+    fn tell(&mut self, tree: &mut Tree, node: NodeId) {
         self.told.push(node);
-        self.tally.cast(verdict::ballot(tree, node), node, tree.confidence(node));
+        self.tally.cast(verdict::ballot(tree, node), node, tree.value(node));
         self.decided = self.tally.is_decided(&self.early_stop);
     }
 
@@ -52,6 +45,6 @@ impl Algorithm for BestOfN {
     }
 
     fn verdict(&self, tree: &Tree) -> Verdict {
-        Verdict::by_majority(tree, &self.told)
+        Verdict::of(tree, &self.told, self.vote, &|node| tree.value(node))
     }
 }

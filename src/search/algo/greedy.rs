@@ -1,28 +1,22 @@
 //! Greedy decoding: one child of the prompt, the most likely token each time.
 
 use super::{Algorithm, Extend, Verdict};
-use crate::search::SearchParams;
+use crate::search::Vote;
 use crate::search::tree::{NodeId, Tree};
 
+#[derive(Default)]
 pub(super) struct Greedy {
-    max_tokens: u64,
     asked: bool,
     told: Vec<NodeId>,
 }
 
-impl Greedy {
-    pub fn new(params: &SearchParams) -> Self {
-        Self { max_tokens: params.max_tokens, asked: false, told: Vec::new() }
-    }
-}
-
 impl Algorithm for Greedy {
-    fn ask(&mut self, tree: &Tree) -> Option<Extend> {
+    fn ask(&mut self, tree: &mut Tree) -> Option<Extend> {
         let first = !std::mem::replace(&mut self.asked, true);
-        first.then_some(Extend { at: tree.root(), max_tokens: self.max_tokens, greedy: true })
+        first.then(|| Extend { greedy: true, ..Extend::solution(tree.root()) })
     }
 
-    fn tell(&mut self, _: &Tree, node: NodeId) {
+    fn tell(&mut self, _: &mut Tree, node: NodeId) {
         self.told.push(node);
     }
 
@@ -31,6 +25,6 @@ impl Algorithm for Greedy {
     }
 
     fn verdict(&self, tree: &Tree) -> Verdict {
-        Verdict::by_majority(tree, &self.told)
+        Verdict::of(tree, &self.told, Vote::Best, &|node| tree.value(node))
     }
 }

@@ -1,68 +1,44 @@
 //! Search algorithms: one small file each. They ask for work and are told what came of it; the control loop does the rest.
 
+mod auto;
+mod beam;
 mod best_of_n;
+mod budget_forcing;
+mod deep_conf;
+mod dvts;
 mod greedy;
+mod lookahead;
+mod mcts;
+mod name;
+mod particle_filter;
+mod rebase;
+mod rounds;
+mod speculative_rejection;
+mod tree_of_thoughts;
 mod verdict;
 
+pub use self::budget_forcing::BudgetForcingParams;
+pub use self::deep_conf::DeepConfParams;
+pub use self::mcts::{Backup, MctsParams, Selection};
+pub use self::name::Algo;
+pub use self::rebase::RebaseParams;
+pub use self::speculative_rejection::SpeculativeRejectionParams;
+pub use self::tree_of_thoughts::{Traversal, TreeOfThoughtsParams};
 pub(super) use self::verdict::Verdict;
 
-use serde::{Deserialize, Serialize};
-
-use self::best_of_n::BestOfN;
-use self::greedy::Greedy;
-use super::SearchParams;
+use super::lane::{Bar, Until};
 use super::tree::{NodeId, Tree};
-use crate::error::{Error, Result};
-
-/// An algorithm by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Algo {
-    /// One text, the most likely token each time.
-    Greedy,
-    /// Independent samples and a majority vote over their answers.
-    BestOfN,
-}
-
-impl Algo {
-    /// Every algorithm.
-    pub const ALL: [Self; 2] = [Self::Greedy, Self::BestOfN];
-
-    /// Its name on the command line and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Greedy => "greedy",
-            Self::BestOfN => "best-of-n",
-        }
-    }
-
-    /// The algorithm of that name; the error lists all of them.
-    pub fn by_name(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|algo| algo.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::invalid(format!("no search algorithm is called {name:?}; there are: {known}"))
-        })
-    }
-
-    pub(super) fn start(self, params: &SearchParams) -> Box<dyn Algorithm> {
-        match self {
-            Self::Greedy => Box::new(Greedy::new(params)),
-            Self::BestOfN => Box::new(BestOfN::new(params)),
-        }
-    }
-}
 
 /// The seam between an algorithm and the control loop.
 ///
 /// Whatever the loop decodes together, it tells the results in the order in which they were asked for. An algorithm whose
 /// questions depend on nothing but what it was told therefore gives the same outcome under every schedule.
-pub(super) trait Algorithm {
+pub(super) trait Algorithm: Send {
     /// The next node to grow; `None` while it has to be told more first, or when it is done.
-    fn ask(&mut self, tree: &Tree) -> Option<Extend>;
+    fn ask(&mut self, tree: &mut Tree) -> Option<Extend>;
 
     /// `node`, asked for earlier, stopped growing.
-    fn tell(&mut self, tree: &Tree, node: NodeId);
+    fn tell(&mut self, tree: &mut Tree, node: NodeId);
 
     /// Whether no further node could change the verdict; what still grows is given up.
     fn is_done(&self) -> bool;
@@ -72,26 +48,44 @@ pub(super) trait Algorithm {
 }
 
 /// A request to grow a new child.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Extend {
     /// The parent.
     pub at: NodeId,
-    /// The child's cap in tokens.
-    pub max_tokens: u64,
+    pub until: Until,
+    /// The child's own cap in tokens, where it is below that of its step and its solution.
+    pub max_tokens: Option<u64>,
     /// Takes the most likely tokens instead of drawing them.
     pub greedy: bool,
+    /// Whether a judge looks at it.
+    pub judged: bool,
+    /// Whether it may get children.
+    pub keep: bool,
+    pub bar: Option<Bar>,
+    /// Whether [`Draw::confidence`](crate::reward::Draw::confidence) is noted.
+    pub confidence: bool,
+    /// Text that is put into the model's mouth first.
+    pub forced: String,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_lead_to_their_algorithms_and_others_to_a_list() {
-        for algo in Algo::ALL {
-            assert_eq!(Algo::by_name(algo.name()).unwrap(), algo);
-            assert_eq!(serde_json::to_value(algo).unwrap(), algo.name());
+impl Extend {
+    /// The whole solution, or the rest of it, which gets no children.
+    pub fn solution(at: NodeId) -> Self {
+        Self {
+            at,
+            until: Until::Solution,
+            max_tokens: None,
+            greedy: false,
+            judged: true,
+            keep: false,
+            bar: None,
+            confidence: false,
+            forced: String::new(),
         }
-        assert!(Algo::by_name("best").unwrap_err().to_string().contains("greedy, best-of-n"));
+    }
+
+    /// One step, which may get children.
+    pub fn step(at: NodeId) -> Self {
+        Self { until: Until::Step, keep: true, ..Self::solution(at) }
     }
 }

@@ -121,7 +121,7 @@ impl SearchBenchArgs {
         let meter = EnergyMeter::start();
         let words = Words { tokenizer: &model.tokenizer, endless: self.endless };
         let mut engine = Timed::new(&mut model.engine);
-        let outcome = search::solve(&mut engine, &words, prompt, params, &mut Silent, cancel)?;
+        let outcome = search::solve(&mut engine, &words, prompt, params, None, "", &mut Silent, cancel)?;
         if outcome.stop_reason == StopReason::Cancelled {
             return Err(Failure::quiet(Code::Interrupted));
         }

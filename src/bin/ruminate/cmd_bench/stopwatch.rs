@@ -82,6 +82,10 @@ impl Vocabulary for Words<'_> {
         self.tokenizer.append(stream, token, text);
     }
 
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
+        Vocabulary::encode(self.tokenizer, text)
+    }
+
     fn is_eog(&self, token: TokenId) -> bool {
         !self.endless && self.tokenizer.is_eog(token)
     }

@@ -1,0 +1,42 @@
+//! Diverse verifier tree search (Beeching, Tunstall and Rush, "Scaling test-time compute with open models", 2024):
+//! `n / beam_width` subtrees of the prompt that do not compete. In each, `beam_width` steps are drawn and the best goes on;
+//! a subtree ends when its best step ends the text.
+
+use super::Extend;
+use super::rounds::{Rounds, ranked, step_or_rest};
+use crate::search::SearchParams;
+use crate::search::tree::{NodeId, Tree};
+
+pub(super) struct Dvts {
+    subtrees: usize,
+    width: usize,
+    max_steps: usize,
+    begun: bool,
+}
+
+impl Dvts {
+    pub fn new(params: &SearchParams) -> Self {
+        let subtrees = (params.n / params.beam_width).max(1);
+        let width = params.beam_width.min(params.n);
+        Self { subtrees, width, max_steps: params.step.max_steps, begun: false }
+    }
+}
+
+impl Rounds for Dvts {
+    fn next(&mut self, tree: &mut Tree, told: &[NodeId]) -> Vec<Extend> {
+        let mut going = Vec::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            going = vec![tree.root(); self.subtrees];
+        }
+        // A round holds the steps of each subtree side by side.
+        for steps in told.chunks(self.width) {
+            let best = ranked(tree, steps.iter().copied()).first().copied();
+            for &step in steps.iter().filter(|&&step| Some(step) != best) {
+                tree.close(step);
+            }
+            going.extend(best.filter(|&best| tree.is_open(best)));
+        }
+        let requests = going.into_iter().map(|at| step_or_rest(tree, at, self.max_steps));
+        requests.flat_map(|request| std::iter::repeat_n(request, self.width)).collect()
+    }
+}

@@ -1,0 +1,292 @@
+//! Monte-Carlo tree search over steps. One simulation goes down by the selection rule to a node without children, gives it
+//! `expand` children, values them, and sends the values up. Without a judge a child is worth what a rollout to the end of
+//! the text is worth.
+//!
+//! Several simulations run in one round. Each of them leaves a visit behind on its way down before the next one chooses (a
+//! virtual loss: Chaslot, Winands and van den Herik, 2008), so that they part; how many is a parameter and no matter of the
+//! schedule.
+
+use serde::{Deserialize, Serialize};
+
+use std::collections::BTreeMap;
+
+use super::Extend;
+use super::rounds::{Rounds, close_twins, step_or_rest};
+use crate::search::SearchParams;
+use crate::search::tree::{NodeId, Tree};
+
+/// How a simulation chooses between children of mean value Q with N visits, under a parent with `N_p` visits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Selection {
+    /// Q + c sqrt(ln `N_p` / N) (Kocsis and Szepesvari, 2006). Published: c = 2 (rStar, rStar-Math), 1 (LLM Reasoners),
+    /// 0.7 sqrt(2) (ReST-MCTS*).
+    Uct(f64),
+    /// Q + P (ln((`N_p` + base + 1) / base) + init) sqrt(`N_p`) / (1 + N) (Silver et al., 2018), where the prior P is the
+    /// softmax of the children's mean log-probability. Published: base 19652, init 1.25 (`AlphaZero`, `OpenR`).
+    Puct {
+        /// Visits at which exploration begins to grow.
+        base: f64,
+        /// Exploration before that.
+        init: f64,
+    },
+}
+
+/// What goes up from a child to its ancestors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Backup {
+    /// A node is worth the mean of all values below it.
+    Mean,
+    /// A node is worth the visit-weighted mean of its children, and its own value moves by this share towards the best
+    /// child's (ReST-MCTS*; Zhang et al., NeurIPS 2024). Published: 0.5.
+    Max(f64),
+}
+
+/// Constants of [`Algo::Mcts`](crate::search::Algo::Mcts).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MctsParams {
+    /// How children are chosen.
+    pub selection: Selection,
+    /// How values go up.
+    pub backup: Backup,
+    /// Children of a node. Published: 3 (ReST-MCTS*), 4 (`OpenR`), 32 (rStar-Math).
+    pub expand: usize,
+    /// Simulations of one round.
+    pub parallel: usize,
+    /// A finished text worth this much ends the search; above 1 never. Published: 0.9 (ReST-MCTS*).
+    pub end_gate: f64,
+}
+
+impl Default for MctsParams {
+    /// UCT with c = 2, mean values, four children, two simulations at once, no early end.
+    fn default() -> Self {
+        Self { selection: Selection::Uct(2.0), backup: Backup::Mean, expand: 4, parallel: 2, end_gate: 2.0 }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Stat {
+    visits: f64,
+    /// Mean value.
+    q: f64,
+    children: Vec<NodeId>,
+}
+
+pub(super) struct Mcts {
+    params: MctsParams,
+    simulations: usize,
+    max_steps: usize,
+    /// Whether children are valued by rollouts, since no judge values them.
+    rollouts: bool,
+    stats: BTreeMap<NodeId, Stat>,
+    /// Visits that this round's simulations left behind on their way down.
+    left_behind: Vec<NodeId>,
+    begun: bool,
+    rolling: bool,
+}
+
+impl Mcts {
+    pub fn new(params: &SearchParams, judged: bool) -> Self {
+        Self {
+            params: params.mcts.clone(),
+            simulations: params.n,
+            max_steps: params.step.max_steps,
+            rollouts: !judged,
+            stats: BTreeMap::new(),
+            left_behind: Vec::new(),
+            begun: false,
+            rolling: false,
+        }
+    }
+
+    /// Down to a node without children, leaving visits behind; `None` when it ends in a text that is complete.
+    fn descend(&mut self, tree: &Tree) -> Option<NodeId> {
+        let mut at = tree.root();
+        loop {
+            let stat = self.stats.entry(at).or_default();
+            stat.visits += 1.0;
+            self.left_behind.push(at);
+            let parent_visits = stat.visits;
+            let children = stat.children.clone();
+            if children.is_empty() {
+                return tree.is_open(at).then_some(at);
+            }
+            let priors = self.priors(tree, &children);
+            let mut best: Option<(f64, NodeId)> = None;
+            for (&child, prior) in children.iter().zip(priors) {
+                let score = self.score(child, parent_visits, prior);
+                if best.is_none_or(|(most, _)| score > most) {
+                    best = Some((score, child));
+                }
+            }
+            at = best?.1;
+        }
+    }
+
+    fn score(&self, child: NodeId, parent_visits: f64, prior: f64) -> f64 {
+        let (q, n) = self.stats.get(&child).map_or((0.0, 0.0), |stat| (stat.q, stat.visits));
+        match self.params.selection {
+            Selection::Uct(c) => q + c * (parent_visits.ln().max(0.0) / n.max(1.0)).sqrt(),
+            Selection::Puct { base, init } => {
+                let c = ((parent_visits + base + 1.0) / base).ln() + init;
+                q + prior * c * parent_visits.sqrt() / (1.0 + n)
+            }
+        }
+    }
+
+    fn priors(&self, tree: &Tree, children: &[NodeId]) -> Vec<f64> {
+        let mean = |&id: &NodeId| {
+            let node = tree.node(id);
+            (node.logprob / node.draws.len().max(1) as f64).exp()
+        };
+        let sum: f64 = children.iter().map(mean).sum();
+        children.iter().map(|id| mean(id) / sum.max(f64::MIN_POSITIVE)).collect()
+    }
+
+    /// Takes the visits of a round back, now that its values are known.
+    fn forget_visits(&mut self) {
+        for id in std::mem::take(&mut self.left_behind) {
+            if let Some(stat) = self.stats.get_mut(&id) {
+                stat.visits -= 1.0;
+            }
+        }
+    }
+
+    /// Values of new children go up to the root.
+    fn back_up(&mut self, tree: &Tree, child: NodeId, value: f64) {
+        let parent = tree.parent(child);
+        self.stats.entry(parent).or_default().children.push(child);
+        self.stats.insert(child, Stat { visits: 1.0, q: value, children: Vec::new() });
+        for id in tree.ancestry(child).skip(1) {
+            let (q, visits) = self.revalued(id, value);
+            if let Some(stat) = self.stats.get_mut(&id) {
+                (stat.q, stat.visits) = (q, visits);
+            }
+        }
+    }
+
+    fn revalued(&self, id: NodeId, value: f64) -> (f64, f64) {
+        let Some(stat) = self.stats.get(&id) else { return (value, 1.0) };
+        match self.params.backup {
+            Backup::Mean => {
+                let visits = stat.visits + 1.0;
+                (stat.q + (value - stat.q) / visits, visits)
+            }
+            Backup::Max(share) => {
+                let children = || stat.children.iter().filter_map(|child| self.stats.get(child));
+                let visits: f64 = children().map(|child| child.visits).sum();
+                let mean = children().map(|child| child.q * child.visits).sum::<f64>() / visits.max(1.0);
+                let best = children().map(|child| child.q).fold(0.0, f64::max);
+                ((1.0 - share) * mean + share * best, stat.visits + 1.0)
+            }
+        }
+    }
+
+    /// The simulations of one round.
+    fn simulate(&mut self, tree: &Tree) -> Vec<Extend> {
+        let mut leaves = Vec::new();
+        for _ in 0..self.params.parallel.min(self.simulations) {
+            self.simulations -= 1;
+            leaves.extend(self.descend(tree));
+        }
+        leaves.sort_unstable();
+        leaves.dedup();
+        let steps = leaves.into_iter().map(|at| step_or_rest(tree, at, self.max_steps));
+        steps.flat_map(|step| std::iter::repeat_n(step, self.params.expand)).collect()
+    }
+}
+
+impl Rounds for Mcts {
+    fn next(&mut self, tree: &mut Tree, told: &[NodeId]) -> Vec<Extend> {
+        let mut told: Vec<NodeId> = told.to_vec();
+        if !self.rolling {
+            self.forget_visits();
+        }
+        if std::mem::replace(&mut self.rolling, false) {
+            // A rollout's value counts for the child that it began at; so does that of a child which ended itself.
+            for &end in &told {
+                let child = tree.parent(end);
+                self.back_up(tree, child, tree.value(end));
+            }
+        } else if std::mem::replace(&mut self.begun, true) {
+            close_twins(tree, &told);
+            told.retain(|&node| tree.node(node).twin.is_none());
+            let (open, ended): (Vec<NodeId>, Vec<NodeId>) = told.iter().partition(|&&node| tree.is_open(node));
+            for &node in if self.rollouts { &ended } else { &told } {
+                self.back_up(tree, node, tree.value(node));
+            }
+            if self.rollouts && !open.is_empty() {
+                self.rolling = true;
+                return open.into_iter().map(Extend::solution).collect();
+            }
+        }
+        let found = |&node: &NodeId| {
+            tree.node(node).end.is_some_and(|end| end.is_complete()) && tree.value(node) >= self.params.end_gate
+        };
+        if told.iter().any(found) {
+            return Vec::new();
+        }
+        // A simulation that ends in a finished text asks for nothing: the next one is tried.
+        while self.simulations > 0 {
+            let requests = self.simulate(tree);
+            if !requests.is_empty() {
+                return requests;
+            }
+        }
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reward::Aggregation;
+    use crate::search::tree::End;
+
+    fn grown(tree: &mut Tree, parent: NodeId, logprob: f64) -> NodeId {
+        let id = tree.add(parent);
+        let node = tree.node_mut(id);
+        node.logprob = logprob;
+        node.draws.push(crate::reward::Draw::default());
+        node.end = Some(End::Step);
+        id
+    }
+
+    fn mcts(params: MctsParams) -> Mcts {
+        Mcts::new(&SearchParams { n: 100, mcts: params, ..SearchParams::default() }, true)
+    }
+
+    // Golden: the formulas worked out by hand with Python.
+    #[test]
+    fn uct_and_puct_weigh_value_against_visits() {
+        let mut tree = Tree::new(0, Aggregation::Last);
+        let root = tree.root();
+        let (a, b) = (grown(&mut tree, root, -0.1), grown(&mut tree, root, -2.0));
+        let mut uct = mcts(MctsParams::default());
+        uct.stats.insert(a, Stat { visits: 4.0, q: 0.5, children: vec![] });
+        assert!((uct.score(a, 10.0, 0.0) - 2.017_427_129_385_146).abs() < 1e-12);
+        let mut puct =
+            mcts(MctsParams { selection: Selection::Puct { base: 19652.0, init: 1.25 }, ..MctsParams::default() });
+        puct.stats.insert(a, Stat { visits: 4.0, q: 0.5, children: vec![] });
+        assert!((puct.score(a, 10.0, 0.6) - 0.974_553_995_794_700_9).abs() < 1e-12, "{}", puct.score(a, 10.0, 0.6));
+        let priors = puct.priors(&tree, &[a, b]);
+        assert!((priors[0] - 0.869_891_525_637_002_1).abs() < 1e-12 && (priors[0] + priors[1] - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_go_up_as_a_mean_or_towards_the_best() {
+        for (backup, expected) in [(Backup::Mean, 0.4), (Backup::Max(0.5), 0.5)] {
+            let mut tree = Tree::new(0, Aggregation::Last);
+            let root = tree.root();
+            let (a, b) = (grown(&mut tree, root, -0.1), grown(&mut tree, root, -2.0));
+            let mut mcts = mcts(MctsParams { backup, ..MctsParams::default() });
+            mcts.back_up(&tree, a, 0.2);
+            mcts.back_up(&tree, b, 0.6);
+            assert!((mcts.stats[&root].q - expected).abs() < 1e-12, "{:?}", mcts.stats);
+        }
+    }
+}

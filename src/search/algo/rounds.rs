@@ -1,0 +1,97 @@
+//! Algorithms that work in rounds: ask for some nodes, wait for all of them, think again.
+
+use std::collections::VecDeque;
+
+use super::{Algorithm, Extend, Verdict};
+use crate::search::Vote;
+use crate::search::tree::{NodeId, Tree};
+
+/// One algorithm, round by round.
+pub(super) trait Rounds: Send {
+    /// The requests of the next round, given what the last one became, in the order of its requests (nothing in the first
+    /// round). No requests: the algorithm is done.
+    fn next(&mut self, tree: &mut Tree, told: &[NodeId]) -> Vec<Extend>;
+
+    /// The nodes whose answers count, a node several times if it stands for several; `None` for every leaf of the tree.
+    fn voters(&self) -> Option<&[NodeId]> {
+        None
+    }
+
+    /// What a voter's answer weighs, where it is not the value of its text.
+    fn weight(&self, tree: &Tree, node: NodeId) -> f64 {
+        tree.value(node)
+    }
+}
+
+/// [`Rounds`] as an [`Algorithm`].
+pub(super) struct Rounded<R> {
+    rounds: R,
+    vote: Vote,
+    asks: VecDeque<Extend>,
+    /// Requests that were handed out and not yet told.
+    waiting: usize,
+    told: Vec<NodeId>,
+    done: bool,
+}
+
+impl<R: Rounds + 'static> Rounded<R> {
+    pub fn new(rounds: R, vote: Vote) -> Self {
+        Self { rounds, vote, asks: VecDeque::new(), waiting: 0, told: Vec::new(), done: false }
+    }
+
+    pub fn boxed(rounds: R, vote: Vote) -> Box<dyn Algorithm> {
+        Box::new(Self::new(rounds, vote))
+    }
+}
+
+impl<R: Rounds> Algorithm for Rounded<R> {
+    fn ask(&mut self, tree: &mut Tree) -> Option<Extend> {
+        if self.asks.is_empty() && self.waiting == 0 && !self.done {
+            self.asks = self.rounds.next(tree, &std::mem::take(&mut self.told)).into();
+            self.done = self.asks.is_empty();
+        }
+        let extend = self.asks.pop_front()?;
+        self.waiting += 1;
+        Some(extend)
+    }
+
+    fn tell(&mut self, _: &mut Tree, node: NodeId) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.told.push(node);
+    }
+
+    fn is_done(&self) -> bool {
+        self.done && self.waiting == 0
+    }
+
+    fn verdict(&self, tree: &Tree) -> Verdict {
+        let weight = |node| self.rounds.weight(tree, node);
+        match self.rounds.voters() {
+            Some(voters) => Verdict::of(tree, voters, self.vote, &weight),
+            None => Verdict::of(tree, &tree.leaves(), self.vote, &weight),
+        }
+    }
+}
+
+/// `nodes` by value, best first, the earlier of equals first; twins are left out, since they would take places twice.
+pub(super) fn ranked(tree: &Tree, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut ranked: Vec<(f64, NodeId)> =
+        nodes.into_iter().filter(|&node| tree.node(node).twin.is_none()).map(|node| (tree.value(node), node)).collect();
+    ranked.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
+    ranked.dedup_by_key(|(_, node)| *node);
+    ranked.into_iter().map(|(_, node)| node).collect()
+}
+
+/// Gives up what an earlier node says word for word.
+pub(super) fn close_twins(tree: &mut Tree, nodes: &[NodeId]) {
+    for &node in nodes {
+        if tree.node(node).twin.is_some() {
+            tree.close(node);
+        }
+    }
+}
+
+/// One step from `at`, or the rest of the solution when it has taken all the steps it may but one.
+pub(super) fn step_or_rest(tree: &Tree, at: NodeId, max_steps: usize) -> Extend {
+    if tree.depth(at) + 1 >= max_steps { Extend::solution(at) } else { Extend::step(at) }
+}

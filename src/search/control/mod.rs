@@ -1,0 +1,320 @@
+//! The control loop: keeps the batch full with nodes of unequal length, charges the ledger, and always has a best answer.
+//!
+//! The prompt is computed once, except for its last token, which every branch computes anew: a fork shares KV, not logits.
+//! The same holds for every node that gets children. Finished nodes are refilled at once. When KV runs short, ended nodes
+//! give up theirs first, then the youngest that grows; what is needed again is computed again from its tokens. A place in
+//! the tree owns its random numbers, so nothing but time is lost.
+
+mod fill;
+mod judging;
+mod kept;
+mod pass;
+mod saved;
+
+use std::collections::VecDeque;
+
+use self::judging::Judging;
+use self::kept::Kept;
+use super::algo::{Algorithm, Extend, Verdict};
+use super::budget::{Ledger, Usage};
+use super::lane::{Growth, Lane, Rules};
+use super::outcome::{Outcome, StopReason};
+use super::tree::{End, NodeId, Tree};
+use super::{SearchParams, Vocabulary, answer};
+use crate::engine::{Batch, Branch, Engine, Rows, Sampler, SamplerParams, Want};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{CancelToken, Event, Observer};
+use crate::reward::Judge;
+use crate::text::TokenId;
+
+/// Tokens of the prompt in one pass: between passes the clock is checked and progress shown.
+const PREFILL_CHUNK: usize = 256;
+
+/// A search that can be paused, saved and gone on with.
+///
+/// It runs only inside [`advance`](Self::advance); between two calls it is paused, and its clock stands still. Its branches
+/// are given back to the engine when it is finished or dropped.
+pub struct Search<'a, 'j, E: Engine + ?Sized, V: Vocabulary> {
+    engine: &'a mut E,
+    vocabulary: &'a V,
+    prompt: Vec<TokenId>,
+    params: SearchParams,
+    rules: Rules,
+    drawing: Sampler,
+    greedy: Sampler,
+    algorithm: Box<dyn Algorithm>,
+    tree: Tree,
+    ledger: Ledger,
+    rows: Rows,
+    judging: Judging<'a, 'j>,
+    /// The branch that holds the prompt but for its last token, and whether it holds all of that.
+    trunk: Option<Branch>,
+    /// Ended nodes that may get children, with their KV.
+    kept: Kept,
+    lanes: Vec<Lane<V::Stream>>,
+    /// Growing nodes that gave up their KV, oldest first.
+    parked: VecDeque<Growth<V::Stream>>,
+    /// A request that the ledger does not cover yet.
+    held: Option<Extend>,
+    /// Nodes asked for and not yet told, in that order.
+    untold: VecDeque<NodeId>,
+    /// Branches decoded at once, at most: the free width, less once KV ran short.
+    width: usize,
+    /// The engine's own cap on KV, put back in the end.
+    kv_limit: u64,
+    /// Why a node that was told had been cut short.
+    cut: Option<StopReason>,
+    stop_reason: Option<StopReason>,
+}
+
+impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
+    /// A search that has not begun. `question` is what a judge with an engine of its own is told; see
+    /// [`solve`](super::solve) for the rest and for the errors.
+    pub fn new(
+        engine: &'a mut E,
+        vocabulary: &'a V,
+        prompt: &[TokenId],
+        params: &SearchParams,
+        judge: Option<&'a mut (dyn Judge + 'j)>,
+        question: &str,
+    ) -> Result<Self> {
+        params.validate()?;
+        let n_ctx = engine.info().n_ctx;
+        if prompt.is_empty() {
+            return Err(Error::invalid("the prompt holds no token"));
+        }
+        if prompt.len() > n_ctx {
+            let message = format!("the prompt has {} tokens and the context holds {n_ctx}", prompt.len());
+            return Err(Error::new(ErrorKind::ContextLength, message));
+        }
+        let judging = Judging::new(judge, question)?;
+        let kv_limit = engine.memory().kv_limit;
+        Ok(Self {
+            width: engine.info().free_width.max(1),
+            engine,
+            vocabulary,
+            prompt: prompt.to_vec(),
+            rules: Rules { stop_at_answer: params.stop_at_answer, step: params.step.clone() },
+            drawing: Sampler::new(params.sampler.clone())?,
+            greedy: Sampler::new(SamplerParams { temperature: 0.0, ..params.sampler.clone() })?,
+            algorithm: params.algo.start(params, judging.is_some()),
+            tree: Tree::new(params.seed, params.aggregation),
+            ledger: Ledger::new(&params.budget, Usage::default()),
+            rows: Rows::new(),
+            judging,
+            trunk: None,
+            kept: Kept::default(),
+            lanes: Vec::new(),
+            parked: VecDeque::new(),
+            held: None,
+            untold: VecDeque::new(),
+            kv_limit,
+            cut: None,
+            stop_reason: None,
+            params: params.clone(),
+        })
+    }
+
+    /// Runs at most `passes` forward passes; `None` when the search has not ended with them. A budget that runs out, a
+    /// deadline and a cancellation are no errors but reasons to stop.
+    pub fn advance(
+        &mut self,
+        passes: u64,
+        observer: &mut dyn Observer,
+        cancel: &CancelToken,
+    ) -> Result<Option<StopReason>> {
+        if self.stop_reason.is_some() {
+            return Ok(self.stop_reason);
+        }
+        self.ledger.start();
+        let done = self.run(passes, observer, cancel);
+        self.ledger.stop();
+        self.engine.set_kv_limit(self.kv_limit);
+        self.stop_reason = match done {
+            Ok(reason) => reason,
+            Err(error) if error.kind() == ErrorKind::Cancelled && cancel.is_cancelled() => Some(StopReason::Cancelled),
+            Err(error) if error.kind() == ErrorKind::Cancelled => Some(StopReason::Deadline),
+            Err(error) => {
+                self.release_all();
+                return Err(error);
+            }
+        };
+        Ok(self.stop_reason)
+    }
+
+    /// What has been spent so far.
+    pub fn usage(&self) -> &Usage {
+        &self.ledger.usage
+    }
+
+    /// The best answer so far; a search that had not ended is given up as cancelled. All branches are given back.
+    pub fn finish(mut self, observer: &mut dyn Observer) -> Outcome {
+        self.release_all();
+        // Of a search that was cut off, the best so far counts everything there is; what merely ran beside a decision not.
+        let untold = std::mem::take(&mut self.untold);
+        for node in untold.into_iter().filter(|_| self.stop_reason != Some(StopReason::Finished)) {
+            if self.tree.node(node).end.is_none() {
+                self.tree.node_mut(node).end = Some(End::Interrupted);
+                self.report(node, observer);
+            }
+            self.algorithm.tell(&mut self.tree, node);
+        }
+        let Verdict { answer, text, score, candidates } = self.algorithm.verdict(&self.tree);
+        Outcome {
+            answer,
+            text,
+            score,
+            stop_reason: self.stop_reason.unwrap_or(StopReason::Cancelled),
+            algo: self.params.algo,
+            seed: self.params.seed,
+            candidates,
+            usage: self.ledger.usage.clone(),
+        }
+    }
+
+    /// Errors of kind [`Cancelled`](ErrorKind::Cancelled) are the caller's interrupts and the deadline.
+    fn run(&mut self, passes: u64, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<Option<StopReason>> {
+        let end = self.ledger.usage.forward_passes.saturating_add(passes);
+        self.cap_kv();
+        self.prefill(observer, cancel)?;
+        loop {
+            self.tell(observer);
+            if self.algorithm.is_done() {
+                return Ok(Some(self.cut.unwrap_or(StopReason::Finished)));
+            }
+            self.ledger.interrupt(cancel).check()?;
+            if self.ledger.exhausted() {
+                return Ok(Some(StopReason::Energy));
+            }
+            self.fill(observer)?;
+            if self.lanes.is_empty() {
+                if self.held.is_some() {
+                    return Ok(Some(StopReason::Tokens));
+                }
+                // Nodes that ended without a pass are told first, and may lead to new ones.
+                if self.untold.is_empty() {
+                    return Ok(Some(self.cut.unwrap_or(StopReason::Finished)));
+                }
+                continue;
+            }
+            if self.ledger.usage.forward_passes >= end {
+                return Ok(None);
+            }
+            self.pass(observer, cancel)?;
+        }
+    }
+
+    /// Computes the prompt but for its last token.
+    fn prefill(&mut self, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<()> {
+        let trunk = match self.trunk.take() {
+            Some(trunk) => self.trunk.insert(trunk),
+            None => self.trunk.insert(self.engine.root()?),
+        };
+        let interrupt = self.ledger.interrupt(cancel);
+        let (_, body) = self.prompt.split_last().ok_or_else(|| Error::invalid("the prompt holds no token"))?;
+        let total = self.prompt.len() as u64;
+        self.ledger.usage.prompt_tokens = total;
+        let mut done = self.engine.len(trunk);
+        for chunk in body.get(done..).unwrap_or_default().chunks(PREFILL_CHUNK) {
+            interrupt.check()?;
+            let mut batch = Batch::new(&interrupt);
+            batch.extend(trunk, chunk, Want::None);
+            self.engine.forward(&batch, &mut self.rows).map_err(|error| match error.kind() {
+                ErrorKind::Memory => error.context(format!("the prompt of {total} tokens alone needs more memory")),
+                _ => error,
+            })?;
+            done += chunk.len();
+            observer.event(&Event::Progress { what: "prompt", done: done as u64, total });
+            self.ledger.record(&self.engine.memory());
+        }
+        Ok(())
+    }
+
+    /// What KV may take now: scratch grows with the first passes.
+    fn cap_kv(&mut self) {
+        let limit = self.ledger.kv_limit(&self.engine.memory(), self.kv_limit);
+        self.engine.set_kv_limit(limit);
+    }
+
+    /// Tells the algorithm about ended nodes, in the order in which it asked for them.
+    fn tell(&mut self, observer: &mut dyn Observer) {
+        while !self.algorithm.is_done() {
+            let Some(&node) = self.untold.front().filter(|&&node| self.tree.node(node).end.is_some()) else { break };
+            self.untold.pop_front();
+            self.note_cut(node);
+            self.tree.find_twin(node);
+            self.algorithm.tell(&mut self.tree, node);
+        }
+        for node in self.tree.take_closed() {
+            observer.event(&Event::NodeClosed { node: node.number() });
+            self.let_go(node);
+        }
+    }
+
+    /// A node that was cut short is why the search ends short.
+    fn note_cut(&mut self, node: NodeId) {
+        match self.tree.node(node).end {
+            Some(End::Tokens) => self.cut = Some(StopReason::Tokens),
+            Some(End::Memory) if self.cut.is_none() => self.cut = Some(StopReason::Memory),
+            _ => {}
+        }
+    }
+
+    /// Settles the account of a node that ended.
+    fn retire(&mut self, growth: &Growth<V::Stream>, observer: &mut dyn Observer) {
+        let drawn = self.tree.node(growth.node).draws.len() as u64;
+        self.ledger.refund(growth.cap.saturating_sub(drawn));
+        self.ledger.tick();
+        self.report(growth.node, observer);
+    }
+
+    /// Tells the observer what an ended node has become.
+    fn report(&self, id: NodeId, observer: &mut dyn Observer) {
+        let node = self.tree.node(id);
+        let text = self.tree.text(id);
+        let complete = node.end.is_some_and(End::is_complete);
+        let found = if complete { answer::extract(&text) } else { answer::extract_unfinished(&text) };
+        observer.event(&Event::NodeDone {
+            node: id.number(),
+            parent: self.tree.parent(id).number(),
+            text: &node.text,
+            tokens: &node.tokens,
+            logprob: node.logprob,
+            score: self.tree.score(id),
+            end: node.end.map_or("", End::name),
+            answer: found.as_ref().map(|found| found.answer.text()),
+            policy_tokens: self.ledger.usage.policy_tokens,
+            wall_ms: self.ledger.usage.wall.as_secs_f64() * 1e3,
+        });
+    }
+
+    /// A closed node's KV and what the judge kept for it.
+    fn let_go(&mut self, node: NodeId) {
+        self.judging.release(&self.tree, node);
+        if let Some(branch) = self.kept.remove(node) {
+            self.engine.release(branch);
+        }
+    }
+
+    fn release_all(&mut self) {
+        for node in self.tree.take_closed() {
+            self.let_go(node);
+        }
+        for lane in std::mem::take(&mut self.lanes) {
+            self.engine.release(lane.branch);
+        }
+        for branch in self.kept.take_all() {
+            self.engine.release(branch);
+        }
+        if let Some(trunk) = self.trunk.take() {
+            self.engine.release(trunk);
+        }
+        self.judging.end(&self.tree);
+    }
+}
+
+impl<E: Engine + ?Sized, V: Vocabulary> Drop for Search<'_, '_, E, V> {
+    fn drop(&mut self) {
+        self.release_all();
+    }
+}

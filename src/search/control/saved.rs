@@ -1,0 +1,336 @@
+//! A paused search as bytes, and a search that goes on from them in another process.
+//!
+//! What an algorithm knows is what it was told, so it is not saved: it is asked again and told again, and must ask for the
+//! same nodes. Tokens, values and KV of the nodes come from the file, so nothing is computed twice and the rest of the search
+//! is the same as if it had never stopped.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use super::Search;
+use crate::engine::{Branch, Engine};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::observe::Interrupt;
+use crate::reward::{Draw, Features, Judge};
+use crate::search::SearchParams;
+use crate::search::algo::Extend;
+use crate::search::budget::{Ledger, Usage};
+use crate::search::control::judging::Ended;
+use crate::search::lane::{Growth, Lane};
+use crate::search::tree::{End, Mark, NodeId};
+use crate::search::vocabulary::Vocabulary;
+use crate::storage::wire::{get_f64, get_raw, get_text, get_u64, get_within, put_f64, put_raw, put_text, put_u64};
+use crate::text::TokenId;
+
+const MAGIC: &[u8; 8] = b"RUMSRCH1";
+/// Caps of what a file may claim; a search that reaches them is refused when it is saved, too.
+const MOST_NODES: u64 = 1 << 24;
+const MOST_TOKENS: u64 = 1 << 24;
+const MOST_FEATURES: u64 = 1 << 24;
+const NONE: u64 = u64::MAX;
+
+impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
+    /// Writes the search, which is paused, with all its KV. [`Unsupported`](crate::ErrorKind::Unsupported) when the engine
+    /// cannot save KV.
+    pub fn save(&self, out: &mut dyn Write) -> Result<()> {
+        put_raw(out, MAGIC)?;
+        put_text(out, &self.key())?;
+        save_usage(&self.ledger.usage, out)?;
+        put_u64(out, self.width as u64)?;
+        let told = self.tree.ids().count() - self.untold.len();
+        put_u64(out, told as u64)?;
+        put_u64(out, self.tree.ids().count() as u64)?;
+        let growing: BTreeMap<NodeId, &Growth<V::Stream>> = self
+            .lanes
+            .iter()
+            .map(|lane| &lane.growth)
+            .chain(&self.parked)
+            .map(|growth| (growth.node, growth))
+            .collect();
+        for id in self.tree.ids() {
+            self.save_node(id, growing.get(&id).copied(), out)?;
+        }
+        let kept: Vec<(NodeId, &Branch)> = self.kept.iter().collect();
+        let lanes: Vec<(NodeId, &Branch)> = self.lanes.iter().map(|lane| (lane.growth.node, &lane.branch)).collect();
+        for branches in [&kept, &lanes] {
+            put_u64(out, branches.len() as u64)?;
+            branches.iter().try_for_each(|(node, _)| put_u64(out, node.number()))?;
+        }
+        let branches: Vec<&Branch> =
+            self.trunk.iter().chain(kept.iter().chain(&lanes).map(|(_, branch)| *branch)).collect();
+        put_u64(out, branches.len() as u64)?;
+        self.engine.save(&branches, out)
+    }
+
+    /// A search that goes on where the saved one stood. All arguments must be those of the saved search, the engine's
+    /// model, context and KV format included; threads, instruction set and free width may differ. Errors of kind
+    /// [`Format`](crate::ErrorKind::Format) for a damaged file, and for one that other arguments belong to.
+    pub fn resume(
+        engine: &'a mut E,
+        vocabulary: &'a V,
+        prompt: &[TokenId],
+        params: &SearchParams,
+        judge: Option<&'a mut (dyn Judge + 'j)>,
+        question: &str,
+        input: &mut dyn Read,
+    ) -> Result<Self> {
+        let mut search = Self::new(engine, vocabulary, prompt, params, judge, question)?;
+        let mut magic = [0; 8];
+        get_raw(input, &mut magic)?;
+        if &magic != MAGIC {
+            return Err(Error::format("this file holds no saved search"));
+        }
+        let key = search.key();
+        if get_text(input, Limits::default().prompt_bytes as u64, "the saved search's description")? != key {
+            return Err(Error::format("the saved search has another model, prompt, judge or parameters"));
+        }
+        search.ledger = Ledger::new(&params.budget, load_usage(input)?);
+        let width = get_within(input, Limits::default().branches as u64, "the width")? as usize;
+        search.width = search.width.min(width.max(1));
+        let told = get_within(input, MOST_NODES, "told nodes")?;
+        let nodes = get_within(input, MOST_NODES, "nodes")?;
+        let mut growing = BTreeMap::new();
+        for _ in 0..nodes {
+            let growth = search.load_node(input)?;
+            growing.extend(growth.map(|growth| (growth.node, growth)));
+        }
+        while ((nodes as usize) - search.untold.len().min(nodes as usize)) < told as usize {
+            search.tell_again()?;
+        }
+        search.load_branches(input, growing)?;
+        search.judge_again()?;
+        Ok(search)
+    }
+
+    /// Everything that must be the same.
+    fn key(&self) -> String {
+        let model = &self.engine.info().fingerprint;
+        format!("{model} {} {:?} {:?} {:?}", self.judging.name(), self.judging.taps(), self.params, self.prompt)
+    }
+
+    fn save_node(&self, id: NodeId, growth: Option<&Growth<V::Stream>>, out: &mut dyn Write) -> Result<()> {
+        let node = self.tree.node(id);
+        for number in [self.tree.parent(id).number(), node.forced as u64, node.tokens.len() as u64] {
+            put_u64(out, number)?;
+        }
+        node.tokens.iter().try_for_each(|&token| put_u64(out, u64::from(token)))?;
+        for draw in &node.draws {
+            [draw.logprob, draw.entropy, draw.confidence].into_iter().try_for_each(|n| put_f64(out, f64::from(n)))?;
+        }
+        put_f64(out, node.logprob)?;
+        put_u64(out, node.steps.len() as u64)?;
+        for mark in &node.steps {
+            [mark.tokens as u64, mark.bytes as u64].into_iter().try_for_each(|n| put_u64(out, n))?;
+            put_f64(out, mark.score.map_or(f64::NAN, f64::from))?;
+        }
+        put_u64(out, node.end.map_or(NONE, place_of))?;
+        let Some(growth) = growth else { return Ok(()) };
+        [growth.cap, place_of(growth.cap_end)].into_iter().try_for_each(|n| put_u64(out, n))?;
+        put_u64(out, growth.judgeable.len() as u64)?;
+        growth.judgeable.iter().chain([&growth.features]).try_for_each(|features| save_features(features, out))
+    }
+
+    /// Reads the next node into the tree, asking and telling the algorithm until it wants it.
+    fn load_node(&mut self, input: &mut dyn Read) -> Result<Option<Growth<V::Stream>>> {
+        let extend = self.ask_again()?;
+        let parent = get_u64(input)?;
+        let (forced, len) = (get_u64(input)?, get_within(input, MOST_TOKENS, "tokens of a node")?);
+        let id = self.add(&extend)?;
+        let node = self.tree.node(id);
+        if parent != extend.at.number() || forced != node.forced as u64 || forced > len {
+            return Err(Error::format("the saved tree is not the one that this search makes"));
+        }
+        let mut tokens = Vec::new();
+        for _ in 0..len {
+            tokens.push(TokenId::try_from(get_u64(input)?).map_err(|_| Error::format("a token is out of range"))?);
+        }
+        if tokens.get(..node.forced) != Some(node.tokens.as_slice()) {
+            return Err(Error::format("the saved tree puts other words into the model's mouth"));
+        }
+        let mut draws = Vec::new();
+        for _ in forced..len {
+            let (logprob, entropy) = (get_f64(input)? as f32, get_f64(input)? as f32);
+            draws.push(Draw { logprob, entropy, confidence: get_f64(input)? as f32 });
+        }
+        let logprob = get_f64(input)?;
+        let mut steps = Vec::new();
+        for _ in 0..get_within(input, len, "steps of a node")? {
+            let tokens = get_within(input, len, "the end of a step")? as usize;
+            let (bytes, score) = (get_u64(input)? as usize, get_f64(input)?);
+            steps.push(Mark { tokens, bytes, score: (!score.is_nan()).then_some(score as f32) });
+        }
+        let end = match get_u64(input)? {
+            NONE => None,
+            place => Some(end_at(place)?),
+        };
+        let n_vocab = self.engine.info().n_vocab;
+        if tokens.iter().any(|&token| token as usize >= n_vocab) {
+            return Err(Error::format("a saved token is not in the vocabulary"));
+        }
+        let (mut stream, mut text) = (self.stream_at(extend.at), String::new());
+        for &token in tokens.iter().filter(|&&token| !self.vocabulary.is_eog(token)) {
+            self.vocabulary.append(&mut stream, token, &mut text);
+        }
+        let node = self.tree.node_mut(id);
+        (node.tokens, node.draws, node.logprob, node.text) = (tokens, draws, logprob, text);
+        (node.steps, node.end) = (steps, end);
+        if node.steps.iter().any(|mark| node.text.get(..mark.bytes).is_none()) {
+            return Err(Error::format("a saved step ends outside its text"));
+        }
+        if end.is_some() {
+            return Ok(None);
+        }
+        let (cap, cap_end) = (get_u64(input)?, end_at(get_u64(input)?)?);
+        let drawn = self.tree.node(id).draws.len() as u64;
+        self.ledger.grant(cap.saturating_sub(drawn));
+        let mut growth = self.growth(id, extend, cap, cap_end);
+        for _ in 0..get_within(input, len, "steps to be judged")? {
+            growth.judgeable.push(load_features(input)?);
+        }
+        growth.features = load_features(input)?;
+        Ok(Some(growth))
+    }
+
+    fn ask_again(&mut self) -> Result<Extend> {
+        loop {
+            match self.algorithm.ask(&mut self.tree) {
+                Some(extend) => return Ok(extend),
+                None => self.tell_again()?,
+            }
+        }
+    }
+
+    fn tell_again(&mut self) -> Result<()> {
+        let node = self.untold.front().copied().filter(|&node| self.tree.node(node).end.is_some());
+        let node = node.ok_or_else(|| Error::format("the saved tree has nodes that this search would not make"))?;
+        self.untold.pop_front();
+        self.note_cut(node);
+        self.tree.find_twin(node);
+        self.algorithm.tell(&mut self.tree, node);
+        Ok(())
+    }
+
+    fn load_branches(&mut self, input: &mut dyn Read, mut growing: BTreeMap<NodeId, Growth<V::Stream>>) -> Result<()> {
+        let mut names = [Vec::new(), Vec::new()];
+        for names in &mut names {
+            for _ in 0..get_within(input, MOST_NODES, "branches")? {
+                names.push(get_u64(input)?);
+            }
+        }
+        let count = get_u64(input)?;
+        let mut branches = self.engine.load(input)?.into_iter();
+        let [kept, lanes] = names;
+        let fits = branches.len() as u64 == count && count == u64::from(count > 0) + (kept.len() + lanes.len()) as u64;
+        self.trunk = branches.next();
+        let mut place = |branch: Branch, node: u64, lane: bool| -> Option<Branch> {
+            let Some(node) = self.tree.ids().find(|id| id.number() == node) else { return Some(branch) };
+            if !lane {
+                return self.kept.insert(node, branch);
+            }
+            let Some(growth) = growing.remove(&node) else { return Some(branch) };
+            let path = path(&self.prompt, &self.tree, node);
+            let feed = path.get(self.engine.len(&branch)..).unwrap_or_default().to_vec();
+            self.lanes.push(Lane { growth, branch, feed });
+            None
+        };
+        let named = kept.into_iter().map(|node| (node, false)).chain(lanes.into_iter().map(|node| (node, true)));
+        let mut strays = Vec::new();
+        for ((node, lane), branch) in named.zip(&mut branches) {
+            strays.extend(place(branch, node, lane));
+        }
+        strays.extend(branches);
+        let fits = fits && strays.is_empty() && self.lanes.iter().all(|lane| !lane.feed.is_empty());
+        strays.into_iter().for_each(|branch| self.engine.release(branch));
+        self.parked = growing.into_values().collect();
+        if fits { Ok(()) } else { Err(Error::format("the saved branches do not belong to the saved tree")) }
+    }
+
+    /// A judge with an engine of its own sees the open texts again, since its KV is not in the file.
+    fn judge_again(&mut self) -> Result<()> {
+        if !self.judging.taps().is_empty() {
+            return Ok(());
+        }
+        let open = |id: &NodeId| !self.tree.node(*id).closed && self.tree.node(*id).end.is_some();
+        let ended: Vec<Ended> = self.tree.ids().filter(open).map(|node| Ended { node, features: Vec::new() }).collect();
+        for one in ended {
+            let steps = self.tree.node(one.node).steps.clone();
+            let mut usage = Usage::default();
+            self.judging.judge(&mut self.tree, std::slice::from_ref(&one), &Interrupt::default(), &mut usage)?;
+            self.tree.node_mut(one.node).steps = steps;
+        }
+        Ok(())
+    }
+}
+
+/// The prompt and all tokens up to where `node` stands.
+fn path(prompt: &[TokenId], tree: &crate::search::tree::Tree, node: NodeId) -> Vec<TokenId> {
+    let mut path = prompt.to_vec();
+    path.extend(tree.tokens(tree.parent(node)));
+    path.extend(&tree.node(node).tokens);
+    path
+}
+
+fn place_of(end: End) -> u64 {
+    End::ALL.iter().position(|(other, _)| *other == end).map_or(NONE, |place| place as u64)
+}
+
+fn end_at(place: u64) -> Result<End> {
+    let end = usize::try_from(place).ok().and_then(|place| End::ALL.get(place)).map(|(end, _)| *end);
+    end.ok_or_else(|| Error::format("a saved node ended for a reason that there is not"))
+}
+
+fn save_features(features: &Features, out: &mut dyn Write) -> Result<()> {
+    put_u64(out, u64::from(features.count))?;
+    for values in [&features.last, &features.sum] {
+        put_u64(out, values.len() as u64)?;
+        values.iter().try_for_each(|&value| put_f64(out, f64::from(value)))?;
+    }
+    Ok(())
+}
+
+fn load_features(input: &mut dyn Read) -> Result<Features> {
+    let count = get_within(input, u64::from(u32::MAX), "hidden states")? as u32;
+    let mut vectors = [Vec::new(), Vec::new()];
+    for values in &mut vectors {
+        for _ in 0..get_within(input, MOST_FEATURES, "hidden states")? {
+            values.push(get_f64(input)? as f32);
+        }
+    }
+    let [last, sum] = vectors;
+    Ok(Features { last, sum, count })
+}
+
+fn save_usage(usage: &Usage, out: &mut dyn Write) -> Result<()> {
+    for number in counts(&mut usage.clone()) {
+        put_u64(out, *number)?;
+    }
+    [usage.wall, usage.reward_wall].into_iter().try_for_each(|time| put_f64(out, time.as_secs_f64()))?;
+    put_f64(out, usage.joules.joules)
+}
+
+fn load_usage(input: &mut dyn Read) -> Result<Usage> {
+    let mut usage = Usage::default();
+    for number in counts(&mut usage) {
+        *number = get_u64(input)?;
+    }
+    let mut time =
+        || Duration::try_from_secs_f64(get_f64(input)?).map_err(|_| Error::format("a saved time is damaged"));
+    (usage.wall, usage.reward_wall) = (time()?, time()?);
+    usage.joules.joules = get_f64(input)?;
+    Ok(usage)
+}
+
+fn counts(usage: &mut Usage) -> [&mut u64; 8] {
+    [
+        &mut usage.prompt_tokens,
+        &mut usage.policy_tokens,
+        &mut usage.reward_tokens,
+        &mut usage.reward_passes,
+        &mut usage.recomputed_tokens,
+        &mut usage.forward_passes,
+        &mut usage.kv_peak_bytes,
+        &mut usage.peak_bytes,
+    ]
+}
