@@ -53,7 +53,7 @@ fn line_claims(line: &str, found: &mut Vec<bool>) {
     let pieces = without_units(&pieces(line));
     let mut sides = pieces.split(|piece| matches!(piece, Piece::Equals(_)));
     let nearly = pieces.iter().filter_map(|piece| if let Piece::Equals(nearly) = piece { Some(*nearly) } else { None });
-    let Some(mut left) = sides.next().and_then(|first| Side::ending(first)) else {
+    let Some(mut left) = sides.next().and_then(Side::ending) else {
         // The first side cannot be read; the ones behind it may claim for themselves.
         return rest_of_chain(None, sides, nearly, found);
     };

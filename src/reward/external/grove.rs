@@ -57,13 +57,16 @@ impl Reads {
     }
 }
 
+/// Takes the row with this index of this node.
+pub(super) type Take<'a> = dyn FnMut(StepId, usize, &[f32]) -> Result<()> + 'a;
+
 /// What to read, and where it goes.
 pub(super) struct Reading<'a> {
     pub want: Want,
     pub taps: &'a [Tap],
     pub interrupt: &'a Interrupt,
-    /// Takes the row with this index of this node.
-    pub take: &'a mut dyn FnMut(StepId, usize, &[f32]) -> Result<()>,
+    /// Where every row goes.
+    pub take: &'a mut Take<'a>,
 }
 
 /// Nodes that one branch runs through in one pass.
