@@ -8,7 +8,16 @@ const MAX_PARTS: usize = 256;
 /// Words that may stand behind a number as its unit.
 const UNIT_WORDS: usize = 4;
 /// Words that change the number before them, so that it cannot be computed with.
-const SCALES: [&str; 9] = ["dozen", "hundred", "thousand", "million", "billion", "percent", "pi", "mod", "half"];
+const SCALES: [&str; 11] =
+    ["dozen", "hundred", "thousand", "million", "billion", "percent", "cent", "cents", "pi", "mod", "half"];
+
+/// Words that end what a number counts, so that they are no unit of it.
+const STOPS: [&str; 20] = [
+    "is", "are", "was", "were", "be", "so", "and", "or", "then", "has", "have", "had", "because", "since", "that",
+    "makes", "gives", "equals", "means", "costs",
+];
+/// Decimals that count: what a program printed has more, with the error of its last bits.
+const MAX_DECIMALS: u32 = 9;
 
 /// What a text consists of, for this purpose.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -160,7 +169,7 @@ impl Side {
 
     /// The decimals to which it may have been rounded, if it is a lone number.
     fn rounded_to(&self, nearly: bool) -> Option<u32> {
-        (!self.is_sum).then_some(self.decimals).filter(|&digits| digits > 0 || nearly)
+        (!self.is_sum).then_some(self.decimals.min(MAX_DECIMALS)).filter(|&digits| digits > 0 || nearly)
     }
 }
 
@@ -215,14 +224,26 @@ fn unit_words(pieces: &[Piece]) -> usize {
 }
 
 fn pieces(line: &str) -> Vec<Piece> {
-    let mut rest = without_bullet(line.trim_start());
+    let line = without_bullet(line.trim_start());
+    let mut rest = line;
     let mut out: Vec<Piece> = Vec::new();
     while let Some(c) = rest.chars().next() {
-        let (piece, length) = next_piece(rest, c, out.last());
+        let spaced = line.len() > rest.len() && line.get(..line.len() - rest.len()).is_some_and(|l| l.ends_with(' '));
+        let (piece, length) = match over_fraction(rest, out.last()).filter(|_| spaced) {
+            Some((value, length)) => (Some(Piece::Number(value, 0)), length),
+            None => next_piece(rest, c, out.last()),
+        };
         out.extend(piece);
         rest = rest.get(length.max(1)..).unwrap_or_default();
     }
     out
+}
+
+/// Behind a division sign and a blank, `1/3` is one number: `25 / 1/3` is 75.
+fn over_fraction(rest: &str, last: Option<&Piece>) -> Option<(Rational, usize)> {
+    let (above, length) = decimal(rest).filter(|_| last == Some(&Piece::Part(Token::Over)))?;
+    let (below, more) = decimal(rest.get(length..)?.strip_prefix('/')?)?;
+    Some((above.checked_div(below)?, length + 1 + more))
 }
 
 /// A dash or a star that begins a line and is followed by a blank opens a list entry.
@@ -236,11 +257,16 @@ fn next_piece(rest: &str, c: char, last: Option<&Piece>) -> (Option<Piece>, usiz
         let behind = rest.get(length..).and_then(|r| r.chars().next());
         let written = rest.get(..length).unwrap_or_default();
         let decimals = written.rsplit_once('.').map_or(0, |(_, digits)| digits.len() as u32);
-        // 5! and 3rd are no 5 and no 3.
-        return match behind {
-            Some('!') => (Some(Piece::Unknown), length + 1),
-            _ => (Some(Piece::Number(value, decimals)), length),
-        };
+        let after = rest.get(length..).unwrap_or_default();
+        // 5! is no 5, 6:30 and 0630 are times, 16.66... has digits that are not written.
+        let clock = written.len() > 1 && written.starts_with('0') && decimals == 0
+            || behind == Some(':') && after.get(1..).is_some_and(|a| a.starts_with(|c: char| c.is_ascii_digit()));
+        let unknown = clock || behind == Some('!') || after.starts_with("..") || after.starts_with('…');
+        let piece = if unknown { Piece::Unknown } else { Piece::Number(value, decimals) };
+        // What stands behind such a mark belongs to it.
+        let tail =
+            after.find(|c: char| !matches!(c, '!' | '.' | '…' | ':') && !c.is_ascii_digit()).unwrap_or(after.len());
+        return (Some(piece), if unknown { length + tail } else { length });
     }
     if c.is_ascii_digit() {
         // More digits than can be computed with: none of them is a number of its own.
@@ -323,10 +349,13 @@ fn word(rest: &str, last: Option<&Piece>) -> (Option<Piece>, usize) {
         "times" if operand && before_number => Piece::Part(Token::Times),
         "plus" if operand && before_number => Piece::Part(Token::Plus),
         "minus" if operand && before_number => Piece::Part(Token::Minus),
+        // 5 and 2/3 is one number, which cannot be computed with here.
+        "and" if operand && over_fraction(next, Some(&Piece::Part(Token::Over))).is_some() => Piece::Unknown,
         "of" if last == Some(&Piece::Part(Token::Percent)) => Piece::Of,
         // A letter alone is a variable, a name right before a parenthesis a function.
         _ if text.starts_with('\\') || text.chars().count() == 1 || behind.starts_with('(') => Piece::Unknown,
         _ if SCALES.contains(&lower.as_str()) || text.contains(|c: char| c.is_ascii_digit()) => Piece::Unknown,
+        _ if STOPS.contains(&lower.as_str()) => Piece::Break,
         _ => Piece::Word,
     };
     (Some(piece), length)

@@ -39,7 +39,7 @@ impl Generative {
             before: "Question: ".into(),
             after: "\n\nSolution so far:\n".into(),
             between: "\n".into(),
-            request: format!("\nIs the last step of this solution correct? Answer {positive} or {negative}."),
+            request: format!("Is the last step of this solution correct? Answer {positive} or {negative}."),
             verdict: "\\boxed{".into(),
             reader: Reader::pair(tokenizer, positive, negative)?,
         })

@@ -20,8 +20,8 @@ pub enum RewardMode {
 /// solution's tokens up to step `t` of `log π(token) - log π_ref(token)`, a step's reward is `q_t - q_{t-1}` or `q_t`; its
 /// value is `1 / (1 + exp(-reward))`, as the authors' best-of-N takes it. β is 0.001 in their evaluation.
 ///
-/// Steps are tokenized one by one: a token such as `.⏎⏎`, which a tokenizer of the whole text would make at a step's end, is
-/// two here. Both models read the same tokens, so that the reward is one of these models all the same.
+/// A step ends where the text up to it, tokenized by itself, would end: a token such as `.⏎⏎` counts to the step before the
+/// empty line, an empty line that is a token of its own to the step behind it.
 #[derive(Debug, Clone)]
 pub struct Implicit {
     frames: Frames,
@@ -61,13 +61,12 @@ impl Convention for Implicit {
     }
 
     fn step(&self, tokenizer: &Tokenizer, place: &Place<'_>) -> Result<Passage> {
-        let lead = if place.is_first { "" } else { "\n\n" };
-        let text = match place.text.trim() {
-            // A row to go on from is needed even behind nothing.
-            "" => "\n\n".to_owned(),
-            text => format!("{lead}{text}"),
+        let alone = tokenizer.encode_more(place.text.trim(), false)?;
+        let tokens = match place.complete {
+            true if !alone.is_empty() => alone.clone(),
+            // Also behind nothing a row is needed to go on from.
+            _ => tokenizer.encode_more(&format!("{}\n\n", place.text.trim()), false)?,
         };
-        let tokens = tokenizer.encode_more(&text, false)?;
-        Ok(Passage { read: tokens.len().saturating_sub(1), probe: Vec::new(), tokens })
+        Ok(Passage { read: alone.len().saturating_sub(1), probe: Vec::new(), tokens })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Convention`] writes tokens step by step, so that a step adds only its own behind those of its parent, in a tree of
 //! KV as in a text. Each piece is tokenized by itself. That gives the published token sequence where its pieces meet at
-//! a special token, a mark or a line end, as they do in every convention here but [`Implicit`].
+//! a special token, behind a mark or behind line ends, as they do in every convention here.
 
 mod frames;
 mod generative;
@@ -62,7 +62,7 @@ pub struct Passage {
     pub tokens: Vec<TokenId>,
     /// Tokens that are put behind them to ask for the score, and taken away again.
     pub probe: Vec<TokenId>,
-    /// The row that holds the score: an index into `tokens` and `probe` together.
+    /// The row that holds the score, or the last token that is the step's own: an index into `tokens` and `probe` together.
     pub read: usize,
 }
 
@@ -150,6 +150,12 @@ fn opening(tokenizer: &Tokenizer, text: &str, parse_special: bool) -> Result<Vec
         tokens.insert(0, bos);
     }
     Ok(tokens)
+}
+
+/// What joins two texts, cut behind its last line end: the first part is tokenized with the text before it, the second
+/// with the text behind it, as tokenizers do (`?⏎⏎` is one token of many vocabularies, and so is ` Step`).
+fn cut_join(join: &str) -> (&str, &str) {
+    join.split_at(join.rfind('\n').map_or(0, |at| at + 1))
 }
 
 /// The last token of a text, as it is behind a blank or a line end.

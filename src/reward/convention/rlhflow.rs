@@ -1,7 +1,7 @@
 //! RLHFlow's process reward models (RLHFlow/Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data).
 
 use super::frames::Frames;
-use super::{Convention, Passage, Place, Reader, opening};
+use super::{Convention, Passage, Place, Reader, cut_join, opening};
 use crate::error::Result;
 use crate::reward::Aggregation;
 use crate::text::{ChatTemplate, TokenId, Tokenizer};
@@ -46,12 +46,13 @@ impl Convention for RlhFlow {
 
     fn prompt(&self, tokenizer: &Tokenizer, question: &str) -> Result<Vec<TokenId>> {
         let mut tokens = opening(tokenizer, &self.frames.open, true)?;
-        tokens.extend(tokenizer.encode_more(question.trim(), false)?);
+        let (join, _) = cut_join(&self.join);
+        tokens.extend(tokenizer.encode_more(&format!("{}{join}", question.trim()), false)?);
         Ok(tokens)
     }
 
     fn step(&self, tokenizer: &Tokenizer, place: &Place<'_>) -> Result<Passage> {
-        let lead = if place.is_first { self.join.as_str() } else { "" };
+        let lead = if place.is_first { cut_join(&self.join).1 } else { "" };
         let mut tokens = tokenizer.encode_more(&format!("{lead}{}", place.text.trim()), false)?;
         tokens.extend(tokenizer.encode_more(&self.frames.to_assistant, true)?);
         let read = tokens.len().saturating_sub(1);

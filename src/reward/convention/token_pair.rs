@@ -1,6 +1,6 @@
 //! Reward models that say good or bad by the logits of two tokens at a mark behind every step.
 
-use super::{Convention, Passage, Place, Reader, last_token, opening};
+use super::{Convention, Passage, Place, Reader, cut_join, last_token, opening};
 use crate::error::Result;
 use crate::reward::Aggregation;
 use crate::text::{TokenId, Tokenizer};
@@ -62,11 +62,12 @@ impl Convention for TokenPair {
     }
 
     fn prompt(&self, tokenizer: &Tokenizer, question: &str) -> Result<Vec<TokenId>> {
-        opening(tokenizer, &format!("{}{}", self.before, question.trim()), false)
+        let (join, _) = cut_join(&self.after);
+        opening(tokenizer, &format!("{}{}{join}", self.before, question.trim()), false)
     }
 
     fn step(&self, tokenizer: &Tokenizer, place: &Place<'_>) -> Result<Passage> {
-        let lead = if place.is_first { &self.after } else { &self.between };
+        let lead = if place.is_first { cut_join(&self.after).1 } else { &self.between };
         let text = format!("{lead}{}{}", place.text.trim(), self.before_mark);
         let mut tokens = tokenizer.encode_more(&text, false)?;
         tokens.push(self.mark);

@@ -8,7 +8,7 @@ use super::grove::{Grove, Reading, Reads};
 use crate::engine::{Engine, Tap, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Interrupt;
-use crate::reward::convention::{Convention, Reader, RewardMode};
+use crate::reward::convention::{Convention, Passage, Reader, RewardMode};
 use crate::reward::{Judge, JudgeUsage, Step, StepId};
 use crate::text::{TokenId, Tokenizer};
 
@@ -29,8 +29,8 @@ pub struct ImplicitJudge<E> {
 /// One of the two models.
 struct Side<E> {
     grove: Grove<E>,
-    /// The sum of log-probabilities of each step's tokens.
-    sums: HashMap<StepId, f64>,
+    /// Sums of log-probabilities: of each step's own tokens, and of those behind them, which count to the next step.
+    sums: HashMap<StepId, (f64, f64)>,
     /// The last row of each step.
     last: HashMap<StepId, Vec<f32>>,
 }
@@ -40,6 +40,8 @@ struct Asked {
     id: StepId,
     parent: Option<StepId>,
     tokens: Vec<TokenId>,
+    /// The last token that is its own.
+    read: usize,
 }
 
 impl<E: Engine> ImplicitJudge<E> {
@@ -102,14 +104,14 @@ impl<E: Engine> Judge for ImplicitJudge<E> {
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
         let new = steps.iter().filter(|step| !self.ratios.contains_key(&step.id));
         let asked = new.map(|step| {
-            let tokens = self.writer.passage(step)?.tokens;
-            Ok(Asked { id: step.id, parent: Some(step.parent), tokens })
+            let Passage { tokens, read, .. } = self.writer.passage(step)?;
+            Ok(Asked { id: step.id, parent: Some(step.parent), tokens, read })
         });
         let asked = asked.collect::<Result<Vec<_>>>()?;
         self.policy.pass(&asked, interrupt)?;
         self.reference.pass(&asked, interrupt)?;
         for Asked { id, parent, .. } in &asked {
-            let own = self.policy.sum(*id)? - self.reference.sum(*id)?;
+            let own = self.policy.sum(*id, *parent)? - self.reference.sum(*id, *parent)?;
             let before = parent.and_then(|parent| self.ratios.get(&parent)).map_or(0.0, |&(_, path)| path);
             self.ratios.insert(*id, (own, before + own));
         }
@@ -150,27 +152,28 @@ impl<E: Engine> Side<E> {
     /// Computes the log-probabilities of these steps' tokens.
     fn pass(&mut self, asked: &[Asked], interrupt: &Interrupt) -> Result<()> {
         let mut ids = Vec::with_capacity(asked.len() + 1);
-        let root = Asked { id: StepId::ROOT, parent: None, tokens: Vec::new() };
+        let root = Asked { id: StepId::ROOT, parent: None, tokens: Vec::new(), read: 0 };
         if !self.last.contains_key(&StepId::ROOT) && !asked.is_empty() {
             ids.push((StepId::ROOT, Reads::Last));
         }
-        for Asked { id, parent, tokens } in asked {
+        for Asked { id, parent, tokens, .. } in asked {
             self.grove.insert(*id, parent.unwrap_or_default(), tokens.clone(), Vec::new())?;
-            self.sums.insert(*id, 0.0);
+            self.sums.insert(*id, (0.0, 0.0));
             ids.push((*id, Reads::All));
         }
         let by_id: HashMap<StepId, &Asked> = asked.iter().chain([&root]).map(|asked| (asked.id, asked)).collect();
         let (sums, last) = (&mut self.sums, &mut self.last);
         let mut take = |id: StepId, i: usize, row: &[f32]| {
             let Some(asked) = by_id.get(&id) else { return Ok(()) };
-            let sum = sums.entry(id).or_default();
+            let (own, behind) = sums.entry(id).or_default();
             if let (0, Some(parent), Some(&token)) = (i, asked.parent, asked.tokens.first()) {
                 let row = last.get(&parent);
                 let row = row.ok_or_else(|| Error::invalid(format!("the step before step {} was released", id.0)))?;
-                *sum += logprob(row, token)?;
+                *own += logprob(row, token)?;
             }
             match asked.tokens.get(i + 1) {
-                Some(&token) => *sum += logprob(row, token)?,
+                Some(&token) if i < asked.read => *own += logprob(row, token)?,
+                Some(&token) => *behind += logprob(row, token)?,
                 None => drop(last.insert(id, row.to_vec())),
             }
             Ok(())
@@ -179,8 +182,12 @@ impl<E: Engine> Side<E> {
         self.grove.pass(&ids, &mut reading)
     }
 
-    fn sum(&self, id: StepId) -> Result<f64> {
-        self.sums.get(&id).copied().ok_or_else(|| Error::new(ErrorKind::Internal, "a step has no log-probability"))
+    /// The log-probability of a step, with what stands between it and its parent.
+    fn sum(&self, id: StepId, parent: Option<StepId>) -> Result<f64> {
+        let sums = self.sums.get(&id);
+        let &(own, _) = sums.ok_or_else(|| Error::new(ErrorKind::Internal, "a step has no log-probability"))?;
+        let before = parent.and_then(|parent| self.sums.get(&parent)).map_or(0.0, |&(_, behind)| behind);
+        Ok(before + own)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Activation, Dense, Extra, Head, MAX_LAYERS, Pool, Purpose, Transform};
+use super::{Activation, Dense, Extra, Head, MAX_LAYERS, MAX_NAME, Pool, Purpose, Transform};
 use crate::engine::Tap;
 use crate::error::{Error, Result};
 use crate::gguf::{Array, Gguf, GgufWriter, Metadata, StrArray, Value};
@@ -55,8 +55,8 @@ impl Head {
         check_kind(meta, layers.len())?;
         let head = Self {
             purpose: named(meta, "prm.purpose", &PURPOSES)?,
-            architecture: meta.require_str("general.architecture")?.to_owned(),
-            fingerprint: meta.require_str("prm.base.fingerprint")?.to_owned(),
+            architecture: short(meta, "general.architecture")?.to_owned(),
+            fingerprint: short(meta, "prm.base.fingerprint")?.to_owned(),
             n_embd,
             n_layer,
             taps: taps(meta, n_layer)?,
@@ -71,8 +71,8 @@ impl Head {
             positive_index: meta.u32("prm.out.positive_index")?.unwrap_or(0) as usize,
             temperature: meta.f32("prm.calib.temperature")?.unwrap_or(1.0),
             bias: meta.f32("prm.calib.bias")?.unwrap_or(0.0),
-            aggregation: match meta.str("prm.agg.default")? {
-                Some(name) => Aggregation::by_name(name).map_err(damaged)?,
+            aggregation: match meta.get("prm.agg.default") {
+                Some(_) => Aggregation::by_name(short(meta, "prm.agg.default")?).map_err(damaged)?,
                 None => Aggregation::default(),
             },
             provenance: meta.iter().filter(|(key, _)| is_provenance(key)).map(|(k, v)| (k.into(), v.clone())).collect(),
@@ -174,7 +174,7 @@ fn kind(layers: usize) -> &'static str {
 }
 
 fn check_kind(meta: &Metadata, layers: usize) -> Result<()> {
-    match meta.require_str("prm.kind")? {
+    match short(meta, "prm.kind")? {
         found if found == kind(layers) => Ok(()),
         found @ ("linear" | "mlp") => {
             Err(Error::format(format!("a reward head of kind {found:?} does not have {layers} layers")))
@@ -200,18 +200,26 @@ fn taps(meta: &Metadata, n_layer: usize) -> Result<Vec<Tap>> {
 
 fn extras(meta: &Metadata) -> Result<Vec<Extra>> {
     let Some(names) = meta.str_array("prm.hidden.extra")? else { return Ok(Vec::new()) };
-    if names.len() > EXTRAS.len() {
-        return Err(Error::format(format!("prm.hidden.extra has {} entries", names.len())));
+    if names.len() > EXTRAS.len() || names.iter().any(|name| name.len() > MAX_NAME) {
+        return Err(Error::format(format!("prm.hidden.extra has {} entries, or one that is no name", names.len())));
     }
     names.iter().map(|name| find("prm.hidden.extra", name, &EXTRAS)).collect()
 }
 
 fn named<T: Copy>(meta: &Metadata, key: &str, names: &[(&str, T)]) -> Result<T> {
-    find(key, meta.require_str(key)?, names)
+    find(key, short(meta, key)?, names)
 }
 
 fn or_default<T: Copy + Default>(meta: &Metadata, key: &str, names: &[(&str, T)]) -> Result<T> {
-    meta.str(key)?.map_or(Ok(T::default()), |name| find(key, name, names))
+    if meta.get(key).is_some() { named(meta, key, names) } else { Ok(T::default()) }
+}
+
+/// A name, which is short.
+fn short<'a>(meta: &'a Metadata, key: &str) -> Result<&'a str> {
+    match meta.require_str(key)? {
+        name if name.len() <= MAX_NAME => Ok(name),
+        name => Err(Error::format(format!("{key} has {} bytes; names have at most {MAX_NAME}", name.len()))),
+    }
 }
 
 fn find<T: Copy>(key: &str, name: &str, names: &[(&str, T)]) -> Result<T> {

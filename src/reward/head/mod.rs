@@ -43,6 +43,8 @@ use crate::reward::Aggregation;
 
 /// Layers of one head, at most; published ones have up to four.
 const MAX_LAYERS: usize = 16;
+/// Bytes of a name, at most; a longer one is a lie that no message should repeat.
+const MAX_NAME: usize = 128;
 /// Outputs of one head, at most.
 const MAX_OUTPUTS: usize = 4096;
 
@@ -148,6 +150,9 @@ impl Head {
     /// not fit each other, numbers that are not finite, a tap that the base does not have.
     pub fn validate(&self) -> Result<()> {
         self.check_input()?;
+        if self.architecture.len().max(self.fingerprint.len()) > MAX_NAME {
+            return Err(Error::invalid(format!("an architecture or fingerprint of more than {MAX_NAME} bytes")));
+        }
         if self.layers.is_empty() || self.layers.len() > MAX_LAYERS {
             let (n, cap) = (self.layers.len(), MAX_LAYERS);
             return Err(Error::invalid(format!("a reward head has 1 to {cap} layers, not {n}")));
