@@ -7,7 +7,7 @@
 //!   paper's test is rows 900 to 999, counted from 0 without the header.
 //! - `countdown`: JSON lines `{nums, target}` or `{numbers, target}`; every number has to be used, as TinyZero scores it.
 
-use ruminate::search::answer::{self, Answer};
+use ruminate::search::answer;
 use serde_json::Value;
 
 use super::Question;
@@ -20,9 +20,6 @@ pub enum Format {
     Game24,
     Countdown,
 }
-
-/// Numbers of one puzzle, at most: the published ones have six.
-const PUZZLE_NUMBERS: usize = 16;
 
 impl Format {
     /// Whether the questions say themselves what an answer has to look like.
@@ -81,20 +78,21 @@ impl Format {
 fn gsm8k_row(row: &Value) -> Result<Question, String> {
     let worked = text(row, "answer")?;
     let last = worked.rsplit_once("####").map(|(_, last)| last).ok_or("the answer has no line `#### n`")?;
-    let gold = Answer::parse(last).ok_or("nothing stands behind `####`")?;
-    Ok(Question { text: question(row, "question")?, gold: Gold::Answer(gold), worked: Some(worked.to_owned()) })
+    let gold = Gold::number(last).map_err(|e| format!("behind `####`: {e}"))?;
+    Ok(Question { text: question(row, "question")?, gold, worked: Some(worked.to_owned()) })
 }
 
 fn math_row(row: &Value) -> Result<Question, String> {
     let worked = row.get("solution").and_then(Value::as_str);
-    let boxed = || worked.and_then(answer::extract).filter(|found| found.marked).map(|found| found.answer);
+    let boxed = || worked.and_then(answer::extract).filter(|found| found.marked).map(|f| f.answer.text().to_owned());
     let given = match row.get("answer") {
-        Some(Value::String(text)) => Answer::parse(text),
-        Some(Value::Number(number)) => Answer::parse(&number.to_string()),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
         _ => None,
     };
     let gold = given.or_else(boxed).ok_or("there is neither an answer nor a \\boxed one in the solution")?;
-    Ok(Question { text: question(row, "problem")?, gold: Gold::Answer(gold), worked: worked.map(str::to_owned) })
+    let gold = Gold::expression(&gold).map_err(|e| e.to_string())?;
+    Ok(Question { text: question(row, "problem")?, gold, worked: worked.map(str::to_owned) })
 }
 
 fn countdown_row(row: &Value) -> Result<Question, String> {
@@ -102,7 +100,7 @@ fn countdown_row(row: &Value) -> Result<Question, String> {
     let numbers = numbers.ok_or("nums is no list")?.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>();
     let numbers = numbers.ok_or("nums holds something else than whole numbers")?;
     let target = row.get("target").and_then(Value::as_i64).ok_or("target is no whole number")?;
-    puzzle(numbers, target)
+    puzzle(&numbers, target)
 }
 
 fn puzzle_row(line: &str, column: usize) -> Result<Question, String> {
@@ -112,19 +110,17 @@ fn puzzle_row(line: &str, column: usize) -> Result<Question, String> {
     if numbers.len() != 4 {
         return Err(format!("the puzzle has {} numbers, not 4", numbers.len()));
     }
-    puzzle(numbers, 24)
+    puzzle(&numbers, 24)
 }
 
-fn puzzle(numbers: Vec<i64>, target: i64) -> Result<Question, String> {
-    if !(1..=PUZZLE_NUMBERS).contains(&numbers.len()) {
-        return Err(format!("the puzzle has {} numbers: 1 to {PUZZLE_NUMBERS} are taken", numbers.len()));
-    }
+fn puzzle(numbers: &[i64], target: i64) -> Result<Question, String> {
+    let gold = Gold::puzzle(numbers, target).map_err(|e| e.to_string())?;
     let list = numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     let text = format!(
         "Use each of the numbers {list} exactly once, with + - * / and parentheses, to make {target}. \
          End with a line that holds `####` and the expression alone, without `= {target}`."
     );
-    Ok(Question { text, gold: Gold::Puzzle { numbers, target }, worked: None })
+    Ok(Question { text, gold, worked: None })
 }
 
 /// Which column of a CSV header holds the puzzles. The published file quotes no field.

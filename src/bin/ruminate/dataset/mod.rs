@@ -1,6 +1,5 @@
 //! Question sets with known answers, in the formats in which they are published.
 
-mod expression;
 mod format;
 mod gold;
 

@@ -44,14 +44,14 @@ fn a_broken_row_is_named_by_its_line() {
         (&format!("{good}\n{{\"question\": 7, \"answer\": \"#### 4\"}}"), "line 2: question is missing or no text"),
         (&format!("{good}\n{{\"question\": \" \", \"answer\": \"#### 4\"}}"), "line 2: question is empty"),
         (r#####"{"question": "2+2?", "answer": "4"}"#####, "line 1: the answer has no line"),
-        (r#####"{"question": "2+2?", "answer": "#### "}"#####, "nothing stands behind"),
+        (r#####"{"question": "2+2?", "answer": "#### "}"#####, "behind `####`: an empty"),
         (r#####"{"problem": "2+2?", "solution": "so 4"}"#####, "neither"),
         (r#####"{"problem": "2+2?", "answer": null, "solution": "\\boxed{4"}"#####, "neither"),
         (r#####"{"nums": 4, "target": 4}"#####, "no list"),
         (r#####"{"nums": [4.5], "target": 4}"#####, "whole numbers"),
         (r#####"{"nums": [4], "target": "4"}"#####, "target"),
         (r#####"{"nums": [], "target": 4}"#####, "0 numbers"),
-        (r#####"{"nums": [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1], "target": 17}"#####, "17 numbers"),
+        (r#####"{"nums": [1,1,1,1,1,1,1,1,1], "target": 9}"#####, "9 numbers"),
         ("Rank,Puzzles\n1", "line 2: a column is missing"),
         ("Rank,Puzzles\n1,1 1 4", "3 numbers, not 4"),
         ("Rank,Puzzles\n1,a b c d", "whole numbers"),
@@ -70,54 +70,21 @@ fn a_broken_row_is_named_by_its_line() {
 #[test]
 fn an_answer_is_right_when_it_means_the_same() {
     let half = one(r#####"{"problem": "Half?", "answer": "\\frac{1}{2}"}"#####).gold;
-    assert!(half.accepts("0.5") && half.accepts("\\dfrac12".replace("12", "{1}{2}").as_str()) && !half.accepts("2"));
+    assert!(half.accepts("0.5") && half.accepts("\\dfrac{2}{4}") && !half.accepts("2") && !half.accepts(""));
     assert!(half.accepts_found(Some("1/2"), "") && !half.accepts_found(None, "#### 1/2"));
+    let square = one(r#####"{"problem": "Square?", "solution": "So \\boxed{(x+1)^2}."}"#####).gold;
+    assert!(square.accepts("x^2+2x+1") && !square.accepts("x^2+1"));
+    let pence = one(r#####"{"question": "Pence?", "answer": "So 70,000.\n#### 70,000"}"#####).gold;
+    assert!(pence.accepts("70000") && pence.accepts("$70,000.00") && !pence.accepts("70"));
 }
 
-// Golden: Python's fractions over ast.parse.
 #[test]
-fn a_puzzle_is_solved_by_an_exact_expression_over_all_its_numbers() {
-    let gold = Gold::Puzzle { numbers: vec![3, 3, 8, 8], target: 24 };
-    for right in [
-        "8/(3-8/3)",
-        " 8 ÷ (3 − 8 ÷ 3) ",
-        "$8 / \\left(3 - 8/3\\right)$",
-        "8/(3-8/3) = 24",
-        "24 = 8/[3-8/3]",
-        "-8/(8/3-3)",
-    ] {
-        assert!(gold.accepts(right), "{right}");
-    }
-    let wrong = [
-        "",
-        "24",
-        "8*3",
-        "3*8",
-        "8/(3-8/3)+0",
-        "8/(3-8/3",
-        "8/(3-8/3))",
-        "8*3*(8-8)/3",
-        "33-8/8",
-        "3*8+8*0",
-        "8//(3-8/3)",
-        "--",
-        "(8)(3)",
-        "8/(3-3)*8",
-        "x",
-        "8.0/(3-8/3)",
-    ];
-    for wrong in wrong {
-        assert!(!gold.accepts(wrong), "{wrong}");
-    }
-    let deep = format!("{}8{}", "(".repeat(400), ")".repeat(400));
-    let long = "9".repeat(400);
-    assert!(
-        !gold.accepts(&deep) && !gold.accepts(&"(".repeat(5000)) && !gold.accepts(&long) && !gold.accepts("8/0*3*3*8")
-    );
-    let overflow = ["99999999999999999999"; 8].join("*");
-    assert!(!gold.accepts(&overflow));
+fn a_puzzle_is_solved_by_the_sum_in_the_text() {
+    let gold = one("Rank,Puzzles\n900,3 3 8 8\n").gold;
     let text = "Try 8 * 3 = 24, but that leaves numbers.\n#### 8/(3-8/3) = 24\n";
-    assert!(gold.accepts_found(Some("24"), text));
-    assert!(gold.accepts_found(None, "So the answer is: 8/(3-8/3)"));
+    assert!(gold.accepts_found(Some("24"), text), "the search found what stands right of the equals sign");
+    assert!(gold.accepts("8 / (3 - 8/3)") && !gold.accepts("24") && !gold.accepts("8*3"));
     assert!(!gold.accepts_found(Some("24"), "8/(3-8/3)\n#### 24"));
+    let countdown = one(r#####"{"nums": [3, 4, 5], "target": 17}"#####).gold;
+    assert!(countdown.accepts("3*4+5") && !countdown.accepts("12+5") && !countdown.accepts("3+4*5-6"));
 }
