@@ -99,6 +99,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let todo = run.todo(&rows, &log);
     let cancel = signal::token();
     width::settle(&mut model, &args.search.lanes(&run.settings), &cancel, output);
+    model.judge = args.search.judge.load(&model)?;
     let bar = output.count_progress("searches", todo.len() as u64);
     let mut right = 0usize;
     let mut finished = true;
@@ -206,7 +207,8 @@ impl Run<'_> {
         let outcome = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref())
             .and_then(|prompt| {
                 let (engine, words) = (&mut model.engine, &model.tokenizer);
-                search::solve(engine, words, &prompt, &params, None, &question.text, &mut samples, cancel)
+                let judge = model.judge.as_deref_mut();
+                search::solve(engine, words, &prompt, &params, judge, &question.text, &mut samples, cancel)
             });
         match outcome {
             Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => Ok(None),

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::cmd_trace;
 use crate::exit::{Code, Failure};
+use crate::judge_args::JudgeArgs;
 use crate::model::{Backend, Kv, Loaded, ModelArgs};
 use crate::output::{Output, Style, escape_line};
 use crate::signal;
@@ -56,9 +57,13 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let cancel = signal::token();
     let mut bar = Bar(output.count_progress("nodes", trace.nodes.len() as u64));
     let mut replay = Replay::new(&trace, width, &cancel, &mut bar);
+    if let Some(judge) = &header.judge {
+        model.judge = JudgeArgs::recorded(&judge.name).load(&model)?;
+    }
+    let judge = model.judge.as_deref_mut();
     let (engine, words) = (&mut model.engine, &model.tokenizer);
     let prompt = &header.prompt.tokens;
-    let outcome = search::solve(engine, words, prompt, &params, None, &header.question, &mut replay, &cancel)?;
+    let outcome = search::solve(engine, words, prompt, &params, judge, &header.question, &mut replay, &cancel)?;
     if outcome.stop_reason == StopReason::Cancelled && !replay.is_settled() {
         return Err(Failure::quiet(Code::Interrupted));
     }

@@ -3,6 +3,7 @@
 use ruminate::engine::Engine;
 use ruminate::reason;
 use ruminate::search::{self, Outcome, StopReason};
+use ruminate::trace::JudgeRecord;
 use serde_json::json;
 
 use crate::exit::{Code, Failure};
@@ -38,11 +39,13 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let cancel = signal::token();
     let source = width::settle(&mut model, &args.search.lanes(&[setting]), &cancel, output);
     let params = args.search.params(&setting, strategy.stop_at_answer(), args.search.seed());
+    model.judge = args.search.judge.load(&model)?;
     let mut watch = Watch::new(output, &params.budget);
-    let header = record::header(&model, &args.model, question.trim(), strategy.name(), &prompt, &params);
+    let mut header = record::header(&model, &args.model, question.trim(), strategy.name(), &prompt, &params);
+    header.judge = args.search.judge.record().map(|name| JudgeRecord { name, path: None });
     let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
         let (engine, words) = (&mut model.engine, &model.tokenizer);
-        search::solve(engine, words, &prompt, &params, None, question.trim(), observer, &cancel)
+        search::solve(engine, words, &prompt, &params, model.judge.as_deref_mut(), question.trim(), observer, &cancel)
     })?;
     let printed = watch.finish();
     let outcome = outcome?;

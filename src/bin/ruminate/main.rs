@@ -23,6 +23,7 @@ mod eval;
 mod exit;
 mod generate;
 mod input;
+mod judge_args;
 mod model;
 mod output;
 mod process;

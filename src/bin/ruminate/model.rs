@@ -10,6 +10,7 @@ use ruminate::engine::Engine;
 use ruminate::engine::native::{KvType, NativeEngine, NativeOptions};
 use ruminate::exec::Team;
 use ruminate::model::Model;
+use ruminate::reward::Judge;
 use ruminate::simd::Isa;
 use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Value, json};
@@ -78,6 +79,8 @@ pub struct Loaded {
     pub options: NativeOptions,
     pub tokenizer: Tokenizer,
     pub template: Option<ChatTemplate>,
+    /// What values the steps of searches.
+    pub judge: Option<Box<dyn Judge>>,
 }
 
 impl ModelArgs {
@@ -100,7 +103,7 @@ impl ModelArgs {
             model.save_packed(&Team::new(options.threads)?, path)?;
         }
         let engine = NativeEngine::new(model, &options)?;
-        Ok(Loaded { engine, options, tokenizer, template })
+        Ok(Loaded { engine, options, tokenizer, template, judge: None })
     }
 }
 

@@ -7,9 +7,12 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use ruminate::engine::SamplerParams;
 use ruminate::reason::{self, FewShot, Strategy};
-use ruminate::search::{Algo, Budget, EarlyStop, SearchParams};
+use ruminate::search::{
+    Aggregation, Algo, Budget, BudgetForcingParams, DeepConfParams, EarlyStop, SearchParams, StepRule, Vote,
+};
 
 use crate::exit::Failure;
+use crate::judge_args::JudgeArgs;
 use crate::{dataset, size, width};
 
 #[derive(clap::Args)]
@@ -36,6 +39,36 @@ pub struct SearchArgs {
     /// and kept in the user's cache folder.
     #[arg(long, env = "RUMINATE_WIDTH", value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     width: Option<usize>,
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+    /// How answers become one: `majority`, `weighted` by value, or `best` value. Without it `majority`, and with a judge
+    /// `weighted`.
+    #[arg(long, env = "RUMINATE_VOTE", value_name = "NAME", value_parser = vote)]
+    vote: Option<Vote>,
+    /// How the values of a text's steps become one: `last`, `min`, `product`, `mean`, `window:N`.
+    #[arg(long, env = "RUMINATE_AGGREGATION", value_name = "NAME", default_value = "last", value_parser = aggregation)]
+    aggregation: Aggregation,
+    /// Steps that compete for one place in beam search, DVTS and lookahead.
+    #[arg(long, env = "RUMINATE_BEAM_WIDTH", value_name = "M", default_value_t = 4)]
+    beam_width: usize,
+    /// What ends a step; `\n` is a line end.
+    #[arg(long, env = "RUMINATE_SEPARATOR", value_name = "TEXT", default_value = "\\n")]
+    separator: String,
+    /// Tokens of one step, at most.
+    #[arg(long, env = "RUMINATE_STEP_TOKENS", value_name = "N", default_value_t = 128)]
+    step_tokens: u64,
+    /// Tokens of thinking before `budget-forcing` asks for the answer.
+    #[arg(long, env = "RUMINATE_MAX_THINKING", value_name = "N", default_value_t = 32_000)]
+    max_thinking: u64,
+    /// Text that ends thinking, for `budget-forcing` and models that mark it.
+    #[arg(long, env = "RUMINATE_END_OF_THINKING", value_name = "TEXT", default_value = "")]
+    end_of_thinking: String,
+    /// Samples that set the bar of `deep-conf`, and tokens of its window.
+    #[arg(long, env = "RUMINATE_WARM_UP", value_name = "N", default_value_t = 16)]
+    warm_up: usize,
+    /// Tokens over which `deep-conf` takes the model's confidence.
+    #[arg(long, env = "RUMINATE_WINDOW", value_name = "N", default_value_t = 2048)]
+    window: usize,
     /// When fewer samples are enough.
     #[arg(long, env = "RUMINATE_EARLY_STOP", value_enum, default_value_t = Stop::Beta)]
     early_stop: Stop,
@@ -51,6 +84,12 @@ pub struct SearchArgs {
     /// Memory for the keys and values of all branches; weights do not count.
     #[arg(long, env = "RUMINATE_BUDGET_MEM", value_name = "SIZE", value_parser = size::parse)]
     budget_mem: Option<u64>,
+    /// Memory for weights, keys and values and scratch together.
+    #[arg(long, env = "RUMINATE_BUDGET_TOTAL_MEM", value_name = "SIZE", value_parser = size::parse)]
+    budget_total_mem: Option<u64>,
+    /// Joules until the answer: measured where the system tells, else estimated.
+    #[arg(long, env = "RUMINATE_BUDGET_JOULES", value_name = "J")]
+    budget_joules: Option<f64>,
     /// Temperature.
     #[arg(long, env = "RUMINATE_TEMP", value_name = "T", default_value_t = 0.8)]
     temp: f32,
@@ -156,8 +195,23 @@ impl SearchArgs {
                 tokens: setting.budget_tokens,
                 wall: setting.budget_ms.map(Duration::from_millis),
                 kv_bytes: self.budget_mem,
-                ..Budget::default()
+                bytes: self.budget_total_mem,
+                joules: self.budget_joules,
             },
+            vote: self.vote,
+            aggregation: self.aggregation.clone(),
+            beam_width: self.beam_width,
+            step: StepRule {
+                separator: self.separator.replace("\\n", "\n"),
+                max_tokens: self.step_tokens,
+                ..StepRule::default()
+            },
+            budget_forcing: BudgetForcingParams {
+                max_thinking: self.max_thinking,
+                end_of_thinking: self.end_of_thinking.clone(),
+                ..BudgetForcingParams::default()
+            },
+            deep_conf: DeepConfParams { warm_up: self.warm_up, window: self.window, ..DeepConfParams::default() },
             ..SearchParams::default()
         }
     }
@@ -178,6 +232,18 @@ impl SearchArgs {
     pub fn common(&self) -> serde_json::Value {
         let early_stop = clap::ValueEnum::to_possible_value(&self.early_stop);
         serde_json::json!({
+            "judge": self.judge.record(),
+            "vote": self.vote.map(Vote::name),
+            "aggregation": self.aggregation.name(),
+            "beam_width": self.beam_width,
+            "separator": self.separator,
+            "step_tokens": self.step_tokens,
+            "max_thinking": self.max_thinking,
+            "end_of_thinking": self.end_of_thinking,
+            "warm_up": self.warm_up,
+            "window": self.window,
+            "budget_total_mem": self.budget_total_mem,
+            "budget_joules": self.budget_joules,
             "early_stop": early_stop.as_ref().map(|value| value.get_name()),
             "max_tokens": self.max_tokens,
             "budget_mem": self.budget_mem,
@@ -219,6 +285,14 @@ impl Deref for Chosen {
             Self::FewShot(strategy) => strategy,
         }
     }
+}
+
+fn vote(name: &str) -> Result<Vote, String> {
+    Vote::by_name(name).map_err(|e| e.to_string())
+}
+
+fn aggregation(name: &str) -> Result<Aggregation, String> {
+    Aggregation::by_name(name).map_err(|e| e.to_string())
 }
 
 fn algo(name: &str) -> Result<Algo, String> {

@@ -69,6 +69,7 @@ pub fn run(args: &SearchBenchArgs, output: &Output) -> Result<(), Failure> {
     let settings = args.search.settings();
     let strategy = args.search.strategy(args.model.source.model.is_some())?;
     let mut model = args.model.load()?;
+    model.judge = args.search.judge.load(&model)?;
     let prompts = questions
         .iter()
         .map(|question| reason::prompt(&*strategy, question, &model.tokenizer, model.template.as_ref()))
@@ -121,7 +122,8 @@ impl SearchBenchArgs {
         let meter = EnergyMeter::start();
         let words = Words { tokenizer: &model.tokenizer, endless: self.endless };
         let mut engine = Timed::new(&mut model.engine);
-        let outcome = search::solve(&mut engine, &words, prompt, params, None, "", &mut Silent, cancel)?;
+        let outcome =
+            search::solve(&mut engine, &words, prompt, params, model.judge.as_deref_mut(), "", &mut Silent, cancel)?;
         if outcome.stop_reason == StopReason::Cancelled {
             return Err(Failure::quiet(Code::Interrupted));
         }

@@ -1,0 +1,106 @@
+//! What values the steps of a search: the flag that commands share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ruminate::Limits;
+use ruminate::engine::Engine;
+use ruminate::engine::native::{NativeEngine, NativeOptions};
+use ruminate::model::Model;
+use ruminate::reward::convention::{Convention, Generative, MathShepherd, QwenPrm, RlhFlow, Skywork, TokenPair};
+use ruminate::reward::{Arithmetic, Confidence, ExternalJudge, Head, HeadJudge, Judge, Mix, Product};
+use ruminate::storage::LoadMode;
+use ruminate::text::{ChatTemplate, Tokenizer};
+
+use crate::exit::Failure;
+use crate::model::Loaded;
+use crate::source;
+
+#[derive(clap::Args)]
+pub struct JudgeArgs {
+    /// What values steps; several are multiplied. `head=FILE`: a reward head on the model's own states. `arithmetic`: whether
+    /// sums in the text are right. `logprob`, `entropy`: how sure the model was. A reward model of its own:
+    /// `math-shepherd=FILE`, `rlhflow=FILE`, `token-pair=FILE`, `generative=FILE`, and with a head beside the model
+    /// `qwen-prm=FILE,HEAD`, `skywork=FILE,HEAD`.
+    #[arg(long, env = "RUMINATE_JUDGE", value_name = "NAME[=FILE]", value_delimiter = '*')]
+    pub judge: Vec<String>,
+}
+
+impl JudgeArgs {
+    /// The judge that the flag asks for, on the policy `model`.
+    pub fn load(&self, model: &Loaded) -> Result<Option<Box<dyn Judge>>, Failure> {
+        let mut judges = self.judge.iter().map(|spec| judge(spec, model)).collect::<Result<Vec<_>, _>>()?;
+        match judges.len() {
+            0 | 1 => Ok(judges.pop()),
+            _ => Ok(Some(Box::new(Product::new(Mix::Product, judges)?))),
+        }
+    }
+
+    /// The flag's value, files by their whole paths, so that a trace can name the judge; `None` without one.
+    pub fn record(&self) -> Option<String> {
+        let specs: Vec<String> = self.judge.iter().map(|spec| absolute(spec)).collect();
+        (!specs.is_empty()).then(|| specs.join("*"))
+    }
+
+    /// The flag as a trace recorded it.
+    pub fn recorded(text: &str) -> Self {
+        Self { judge: text.split('*').map(str::to_owned).collect() }
+    }
+}
+
+fn absolute(spec: &str) -> String {
+    let Some((name, files)) = spec.split_once('=') else { return spec.to_owned() };
+    let whole = |file: &str| std::path::absolute(file).map_or_else(|_| file.to_owned(), |p| p.display().to_string());
+    format!("{name}={}", files.split(',').map(whole).collect::<Vec<_>>().join(","))
+}
+
+fn judge(spec: &str, model: &Loaded) -> Result<Box<dyn Judge>, Failure> {
+    let (name, files) = spec.split_once('=').unwrap_or((spec, ""));
+    let files: Vec<&Path> = files.split(',').filter(|file| !file.is_empty()).map(Path::new).collect();
+    let needs = |what: &str| Failure::usage(format!("--judge {name} takes {what}, as in `--judge {name}=FILE`"));
+    match (name, files.as_slice()) {
+        ("arithmetic", []) => Ok(Box::new(Arithmetic)),
+        ("logprob", []) => Ok(Box::new(Confidence::Logprob)),
+        ("entropy", []) => Ok(Box::new(Confidence::Entropy)),
+        ("head", [file]) => Ok(Box::new(HeadJudge::new(head(file)?, model.engine.info())?)),
+        ("head", _) => Err(needs("one reward-head file")),
+        ("math-shepherd" | "rlhflow" | "token-pair" | "generative", [file]) => external(name, file, None, model),
+        ("qwen-prm" | "skywork", [file, head]) => external(name, file, Some(head), model),
+        ("math-shepherd" | "rlhflow" | "token-pair" | "generative", _) => Err(needs("one model file")),
+        ("qwen-prm" | "skywork", _) => Err(needs("a model file and a head file")),
+        _ => Err(Failure::usage(format!(
+            "no judge is called {name:?}; there are: head, arithmetic, logprob, entropy, math-shepherd, rlhflow, token-pair, \
+             generative, qwen-prm, skywork"
+        ))),
+    }
+}
+
+fn head(file: &Path) -> Result<Head, Failure> {
+    Head::open(file, &Limits::default()).map_err(|e| Failure::from(e.context(file.display())))
+}
+
+/// A reward model in an engine of its own, with the policy's options.
+fn external(name: &str, file: &Path, beside: Option<&Path>, policy: &Loaded) -> Result<Box<dyn Judge>, Failure> {
+    let limits = Limits::default();
+    let gguf = source::open(file, LoadMode::Mmap)?;
+    let naming = |e: ruminate::Error| Failure::from(e.context(file.display()));
+    let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf, &limits).map_err(naming)?);
+    let template = ChatTemplate::from_gguf(&gguf, &limits).map_err(naming)?;
+    let model = Arc::new(Model::load(&gguf, &limits).map_err(naming)?);
+    let mut options = NativeOptions::default();
+    (options.threads, options.isa, options.kv_type) =
+        (policy.options.threads, policy.options.isa, policy.options.kv_type);
+    let engine = NativeEngine::new(model, &options).map_err(naming)?;
+    let chat = || template.as_ref().ok_or_else(|| Failure::data(format!("{} has no chat template", file.display())));
+    let beside =
+        || beside.ok_or_else(|| Failure::usage(format!("--judge {name} takes a head file too"))).and_then(head);
+    let convention: Box<dyn Convention> = match name {
+        "math-shepherd" => Box::new(MathShepherd::new(&tokenizer)?),
+        "rlhflow" => Box::new(RlhFlow::new(&tokenizer, chat()?)?),
+        "token-pair" => Box::new(TokenPair::new(&tokenizer, "\n\n", "+", "-")?),
+        "qwen-prm" => Box::new(QwenPrm::new(&tokenizer, chat()?, beside()?)?),
+        "skywork" => Box::new(Skywork::new(&tokenizer, beside()?)?),
+        _ => Box::new(Generative::new(&tokenizer, chat()?)?),
+    };
+    Ok(Box::new(ExternalJudge::new(engine, tokenizer, convention)?))
+}
