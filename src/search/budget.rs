@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use std::time::{Duration, Instant};
 
-use super::energy::{EnergyMeter, Joules};
+use super::energy::{EnergyMeter, Joules, PowerModel};
 use crate::engine::MemoryReport;
 use crate::observe::{CancelToken, Interrupt};
 
@@ -25,6 +25,8 @@ pub struct Budget {
     /// Energy from the call to the answer, in joules: measured where the system tells, else estimated. Missed by at most
     /// one forward pass.
     pub joules: Option<f64>,
+    /// What the processor draws, for estimates; without it, [`PowerModel::of_this_machine`].
+    pub power: Option<PowerModel>,
 }
 
 /// What a search has spent.
@@ -87,7 +89,8 @@ impl Ledger {
         let started = Instant::now();
         let (wall, joules) = (self.usage.wall, self.usage.joules);
         let deadline = self.limits.wall.and_then(|limit| started.checked_add(limit.saturating_sub(wall)));
-        self.clock = Some(Clock { started, deadline, meter: EnergyMeter::start(), wall, joules });
+        let power = self.limits.power.unwrap_or_else(PowerModel::of_this_machine);
+        self.clock = Some(Clock { started, deadline, meter: EnergyMeter::with(power), wall, joules });
     }
 
     /// Brings time and energy up to date.

@@ -46,7 +46,7 @@ impl EnergySource {
 
 /// What a processor draws, for where nothing counts it: `idle` for every core all the time, and what a busy core draws beyond
 /// that for the processor time of this process.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct PowerModel {
     /// Watts of one busy core.
     pub busy_watts: f64,

@@ -23,7 +23,9 @@ fn the_document_has_its_fields_and_does_not_depend_on_threads() {
             assert!(usage[field].is_u64(), "{field}");
         }
         assert!(usage.remove("wall_ms").unwrap().as_f64().unwrap() > 0.0);
-        usage.remove("peak_bytes");
+        for field in ["peak_bytes", "joules", "reward_ms"] {
+            assert!(usage.remove(field).is_some(), "{field}");
+        }
         document
     };
     let one = solve("1");
@@ -81,14 +83,28 @@ fn a_memory_budget_below_the_prompt_is_refused_and_a_small_one_is_kept() {
 }
 
 #[test]
+fn a_spent_energy_budget_still_answers() {
+    let flags = ["--n", "4096", "--early-stop", "never", "--budget-joules", "0.5", "--watts-per-core", "1000"];
+    let document = document(&ruminate(&[&["solve", "--json", QUESTION], &flags[..]].concat()));
+    assert_eq!(document["stop_reason"], "energy");
+    assert!(!document["text"].as_str().unwrap().is_empty());
+    assert!(document["usage"]["joules"].as_f64().unwrap() >= 0.5);
+    assert!(["measured", "estimated"].contains(&document["usage"]["joules_source"].as_str().unwrap()));
+}
+
+#[test]
 fn bad_parameters_are_usage_errors() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["--strategy", "tea-leaves"], "tea-leaves"),
         (&["--n", "0"], "n is 0"),
         (&["--algo", "tea-leaves"], "tea-leaves"),
         (&["--temp=-1"], "temp"),
         (&["--max-tokens", "0"], "max_tokens"),
         (&["--early-stop", "soon"], "soon"),
+        (&["--vote", "loud"], "loud"),
+        (&["--aggregation", "window:0"], "window"),
+        (&["--beam-width", "0"], "beam_width"),
+        (&["--budget-joules", "0"], "above 0"),
     ];
     for (args, says) in cases {
         assert_fails(&ruminate(&[&["solve", QUESTION], args].concat()), 2, says);

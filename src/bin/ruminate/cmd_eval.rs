@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ruminate::ErrorKind;
 use ruminate::engine::Engine;
 use ruminate::reason::{self, Strategy};
-use ruminate::search::{self, EnergyMeter, PowerModel, StopReason};
+use ruminate::search::{self, StopReason};
 use ruminate::storage;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -54,9 +54,6 @@ pub struct Args {
     /// Write a page with curves, table and answers, which needs no network.
     #[arg(long, env = "RUMINATE_REPORT", value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Watts of one busy core, for estimates of energy where nothing counts it.
-    #[arg(long, env = "RUMINATE_WATTS_PER_CORE", value_name = "W", value_parser = watts)]
-    watts_per_core: Option<f64>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -68,7 +65,6 @@ struct Run<'a> {
     args: &'a Args,
     strategy: &'a dyn Strategy,
     settings: Vec<Setting>,
-    power: PowerModel,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -83,9 +79,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let rows = args.chosen(data.questions.len())?;
     let own_model = args.model.source.model.is_some();
     let strategy = args.search.strategy(own_model && !data.format.is_puzzle())?;
-    let power = PowerModel::of_this_machine();
-    let power = args.watts_per_core.map_or(power, |watts| power.with_busy_watts(watts));
-    let run = Run { args, strategy: &*strategy, settings: args.search.settings(), power };
+    let run = Run { args, strategy: &*strategy, settings: args.search.settings() };
     for setting in &run.settings {
         args.search.params(setting, true, 0).validate()?;
     }
@@ -203,7 +197,6 @@ impl Run<'_> {
         let seed = self.args.search.seed().wrapping_add(key.repeat as u64);
         let params = self.args.search.params(setting, self.strategy.stop_at_answer(), seed);
         let mut samples = Samples::default();
-        let meter = EnergyMeter::with(self.power);
         let outcome = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref())
             .and_then(|prompt| {
                 let (engine, words) = (&mut model.engine, &model.tokenizer);
@@ -212,7 +205,7 @@ impl Run<'_> {
             });
         match outcome {
             Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => Ok(None),
-            Ok(outcome) => Ok(Some(Record::new(key, &question.gold, &outcome, samples, meter.joules()))),
+            Ok(outcome) => Ok(Some(Record::new(key, &question.gold, &outcome, samples))),
             // This question is too long; the others may fit.
             Err(error) if error.kind() == ErrorKind::ContextLength => Ok(Some(Record::failed(key, error.to_string()))),
             Err(error) => Err(Failure::from(error).context(format!("row {}", key.row))),
@@ -257,10 +250,6 @@ fn rows(text: &str) -> Result<Range<usize>, String> {
     let end = if end.trim().is_empty() { usize::MAX } else { number(end)? };
     let start = if start.trim().is_empty() { 0 } else { number(start)? };
     if start < end { Ok(start..end) } else { Err("the range is empty".to_owned()) }
-}
-
-fn watts(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|w: &f64| w.is_finite() && *w > 0.0).ok_or_else(|| "give watts above 0".to_owned())
 }
 
 #[cfg(test)]

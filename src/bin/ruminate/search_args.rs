@@ -8,7 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use ruminate::engine::SamplerParams;
 use ruminate::reason::{self, FewShot, Strategy};
 use ruminate::search::{
-    Aggregation, Algo, Budget, BudgetForcingParams, DeepConfParams, EarlyStop, SearchParams, StepRule, Vote,
+    Aggregation, Algo, Budget, BudgetForcingParams, DeepConfParams, EarlyStop, PowerModel, SearchParams, StepRule, Vote,
 };
 
 use crate::exit::Failure;
@@ -88,8 +88,11 @@ pub struct SearchArgs {
     #[arg(long, env = "RUMINATE_BUDGET_TOTAL_MEM", value_name = "SIZE", value_parser = size::parse)]
     budget_total_mem: Option<u64>,
     /// Joules until the answer: measured where the system tells, else estimated.
-    #[arg(long, env = "RUMINATE_BUDGET_JOULES", value_name = "J")]
+    #[arg(long, env = "RUMINATE_BUDGET_JOULES", value_name = "J", value_parser = above_zero)]
     budget_joules: Option<f64>,
+    /// Watts of one busy core, for estimates of energy where nothing counts it.
+    #[arg(long, env = "RUMINATE_WATTS_PER_CORE", value_name = "W", value_parser = above_zero)]
+    watts_per_core: Option<f64>,
     /// Temperature.
     #[arg(long, env = "RUMINATE_TEMP", value_name = "T", default_value_t = 0.8)]
     temp: f32,
@@ -197,6 +200,7 @@ impl SearchArgs {
                 kv_bytes: self.budget_mem,
                 bytes: self.budget_total_mem,
                 joules: self.budget_joules,
+                power: self.watts_per_core.map(|watts| PowerModel::of_this_machine().with_busy_watts(watts)),
             },
             vote: self.vote,
             aggregation: self.aggregation.clone(),
@@ -243,7 +247,8 @@ impl SearchArgs {
             "warm_up": self.warm_up,
             "window": self.window,
             "budget_total_mem": self.budget_total_mem,
-            "budget_joules": self.budget_joules,
+            "budget_joules": self.budget_joules.map(|joules| joules.to_string()),
+            "watts_per_core": self.watts_per_core.map(|watts| watts.to_string()),
             "early_stop": early_stop.as_ref().map(|value| value.get_name()),
             "max_tokens": self.max_tokens,
             "budget_mem": self.budget_mem,
@@ -293,6 +298,10 @@ fn vote(name: &str) -> Result<Vote, String> {
 
 fn aggregation(name: &str) -> Result<Aggregation, String> {
     Aggregation::by_name(name).map_err(|e| e.to_string())
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "give a number above 0".to_owned())
 }
 
 fn algo(name: &str) -> Result<Algo, String> {

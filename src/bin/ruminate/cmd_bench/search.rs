@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use ruminate::observe::{CancelToken, Silent};
 use ruminate::reason::{self, Strategy};
-use ruminate::search::{self, EnergyMeter, Joules, SearchParams, StopReason};
+use ruminate::search::{self, SearchParams, StopReason};
 use ruminate::text::TokenId;
 use serde_json::{Value, json};
 
@@ -55,7 +55,9 @@ struct Measured {
     policy_tokens: u64,
     passes: u64,
     kv_peak_bytes: u64,
+    reward: Duration,
     joules: f64,
+    joules_source: &'static str,
 }
 
 pub fn run(args: &SearchBenchArgs, output: &Output) -> Result<(), Failure> {
@@ -78,25 +80,24 @@ pub fn run(args: &SearchBenchArgs, output: &Output) -> Result<(), Failure> {
     width::settle(&mut model, &args.search.lanes(&settings), &cancel, output);
     let bar = output.count_progress("runs", (args.bench_runs * settings.len()) as u64);
     // Once unmeasured, and short: the weights come from the disk, buffers are sized.
-    if let (Some(setting), Some(prompt)) = (settings.first(), prompts.first()) {
+    if let (Some(setting), Some(question), Some(prompt)) = (settings.first(), questions.first(), prompts.first()) {
         let params = SearchParams { max_tokens: 2, ..args.params(setting, &*strategy) };
-        args.once(&mut model, prompt, &params, &cancel, &mut Measured::default())?;
+        args.once(&mut model, (question, prompt), &params, &cancel, &mut Measured::default())?;
     }
     let mut runs: Vec<Vec<Measured>> = settings.iter().map(|_| Vec::new()).collect();
     for _ in 0..args.bench_runs {
         // In turns: a drift of the machine favours none.
         for (setting, runs) in settings.iter().zip(&mut runs) {
             let mut measured = Measured::default();
-            for prompt in &prompts {
-                args.once(&mut model, prompt, &args.params(setting, &*strategy), &cancel, &mut measured)?;
+            for put in questions.iter().map(String::as_str).zip(prompts.iter().map(Vec::as_slice)) {
+                args.once(&mut model, put, &args.params(setting, &*strategy), &cancel, &mut measured)?;
             }
             runs.push(measured);
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
-    let source = EnergyMeter::start().joules().source.name();
-    let documents = settings.iter().zip(&runs).map(|(setting, runs)| document(setting, runs, &prompts, source));
+    let documents = settings.iter().zip(&runs).map(|(setting, runs)| document(setting, runs, &prompts));
     let documents: Vec<Value> = documents.collect();
     if output.json { output.document(&documents.into()) } else { show(output, &settings, &runs) }
 }
@@ -114,27 +115,35 @@ impl SearchBenchArgs {
     fn once(
         &self,
         model: &mut Loaded,
-        prompt: &[TokenId],
+        (question, prompt): (&str, &[TokenId]),
         params: &SearchParams,
         cancel: &CancelToken,
         measured: &mut Measured,
     ) -> Result<(), Failure> {
-        let meter = EnergyMeter::start();
         let words = Words { tokenizer: &model.tokenizer, endless: self.endless };
         let mut engine = Timed::new(&mut model.engine);
-        let outcome =
-            search::solve(&mut engine, &words, prompt, params, model.judge.as_deref_mut(), "", &mut Silent, cancel)?;
+        let outcome = search::solve(
+            &mut engine,
+            &words,
+            prompt,
+            params,
+            model.judge.as_deref_mut(),
+            question,
+            &mut Silent,
+            cancel,
+        )?;
         if outcome.stop_reason == StopReason::Cancelled {
             return Err(Failure::quiet(Code::Interrupted));
         }
-        let Joules { joules, .. } = meter.joules();
         measured.wall += outcome.usage.wall;
         measured.prefill += engine.prefill;
         measured.decode += engine.decode;
         measured.policy_tokens += outcome.usage.policy_tokens;
         measured.passes += outcome.usage.forward_passes;
         measured.kv_peak_bytes = measured.kv_peak_bytes.max(outcome.usage.kv_peak_bytes);
-        measured.joules += joules;
+        measured.reward += outcome.usage.reward_wall;
+        measured.joules += outcome.usage.joules.joules;
+        measured.joules_source = outcome.usage.joules.source.name();
         Ok(())
     }
 }
@@ -150,7 +159,7 @@ impl Measured {
 
     /// Drawing tokens, text, votes and the search itself.
     fn rest(&self) -> Duration {
-        self.wall.saturating_sub(self.prefill).saturating_sub(self.decode)
+        self.wall.saturating_sub(self.prefill).saturating_sub(self.decode).saturating_sub(self.reward)
     }
 }
 
@@ -162,7 +171,7 @@ fn median(runs: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
     (at(values.len().saturating_sub(1) / 2) + at(values.len() / 2)) / 2.0
 }
 
-fn document(setting: &Setting, runs: &[Measured], prompts: &[Vec<TokenId>], source: &str) -> Value {
+fn document(setting: &Setting, runs: &[Measured], prompts: &[Vec<TokenId>]) -> Value {
     let wall_ms = |m: &Measured| m.wall.as_secs_f64() * 1e3;
     json!({
         "config": setting.name(),
@@ -173,11 +182,12 @@ fn document(setting: &Setting, runs: &[Measured], prompts: &[Vec<TokenId>], sour
         "tok_s": median(runs, Measured::rate),
         "share_prefill": median(runs, |m| m.share(m.prefill)),
         "share_decode": median(runs, |m| m.share(m.decode)),
+        "share_judging": median(runs, |m| m.share(m.reward)),
         "share_rest": median(runs, |m| m.share(m.rest())),
         "forward_passes": median(runs, |m| m.passes as f64),
         "kv_peak_bytes": runs.iter().map(|m| m.kv_peak_bytes).max(),
         "joules": median(runs, |m| m.joules),
-        "joules_source": source,
+        "joules_source": runs.first().map(|m| m.joules_source),
         "prompts": prompts,
     })
 }
@@ -185,15 +195,16 @@ fn document(setting: &Setting, runs: &[Measured], prompts: &[Vec<TokenId>], sour
 fn show(output: &Output, settings: &[Setting], runs: &[Vec<Measured>]) -> Result<(), Failure> {
     let names: Vec<String> = settings.iter().map(Setting::name).collect();
     let width = names.iter().map(String::len).max().unwrap_or(0).max("setting".len());
-    output.line(&format!("{:<width$}         s   tok/s  prefill  decode  rest  passes  tokens", "setting"))?;
+    output.line(&format!("{:<width$}         s   tok/s  prefill  decode  judging  rest  passes  tokens", "setting"))?;
     for (name, runs) in names.iter().zip(runs) {
         let percent = |of: fn(&Measured) -> Duration| 100.0 * median(runs, |m| m.share(of(m)));
         output.line(&format!(
-            "{name:<width$}  {:>8.3}  {:>6.1}  {:>5.1} %  {:>4.1} %  {:>2.0} %  {:>6.0}  {:>6.0}",
+            "{name:<width$}  {:>8.3}  {:>6.1}  {:>5.1} %  {:>4.1} %  {:>5.1} %  {:>2.0} %  {:>6.0}  {:>6.0}",
             median(runs, |m| m.wall.as_secs_f64()),
             median(runs, Measured::rate),
             percent(|m| m.prefill),
             percent(|m| m.decode),
+            percent(|m| m.reward),
             percent(Measured::rest),
             median(runs, |m| m.passes as f64),
             median(runs, |m| m.policy_tokens as f64),

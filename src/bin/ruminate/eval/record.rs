@@ -1,6 +1,6 @@
 //! What is kept of one search.
 
-use ruminate::search::{Joules, Outcome};
+use ruminate::search::Outcome;
 use serde::{Deserialize, Serialize};
 
 use super::samples::Samples;
@@ -70,7 +70,7 @@ pub struct Cost {
 }
 
 impl Record {
-    pub fn new(key: Key, gold: &Gold, outcome: &Outcome, samples: Samples, joules: Joules) -> Self {
+    pub fn new(key: Key, gold: &Gold, outcome: &Outcome, samples: Samples) -> Self {
         let usage = &outcome.usage;
         let candidates = outcome.candidates.iter().map(|candidate| Candidate {
             answer: candidate.answer.clone(),
@@ -90,12 +90,12 @@ impl Record {
             cost: Cost {
                 prompt_tokens: usage.prompt_tokens,
                 policy_tokens: usage.policy_tokens,
-                reward_tokens: 0,
+                reward_tokens: usage.reward_tokens,
                 forward_passes: usage.forward_passes,
                 wall_ms: usage.wall.as_secs_f64() * 1e3,
                 kv_peak_bytes: usage.kv_peak_bytes,
-                joules: Some(joules.joules),
-                joules_source: Some(joules.source.name().to_owned()),
+                joules: Some(usage.joules.joules),
+                joules_source: Some(usage.joules.source.name().to_owned()),
             },
         }
     }
