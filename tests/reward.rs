@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use ruminate::engine::{Batch, Engine, Rows, Tap, Want};
 use ruminate::gguf::Gguf;
-use ruminate::observe::Interrupt;
+use ruminate::model::Model;
+use ruminate::observe::{CancelToken, Interrupt, Silent};
+use ruminate::reason;
 use ruminate::reward::convention::{
     Convention, Generative, Implicit, MathShepherd, Place, QwenPrm, RewardMode, RlhFlow, Skywork, TokenPair,
 };
@@ -17,6 +19,7 @@ use ruminate::reward::{
     Activation, Aggregation, Dense, ExternalJudge, Features, Head, HeadJudge, Judge, Pool, Purpose, Step, StepId,
     Transform,
 };
+use ruminate::search::{Algo, EarlyStop, SearchParams, solve};
 use ruminate::storage::LoadMode;
 use ruminate::text::{ChatTemplate, EncodeOptions, Tokenizer};
 use ruminate::{ErrorKind, Limits};
@@ -192,4 +195,65 @@ fn steps_tokenized_one_by_one_are_the_whole_text_on_real_vocabularies() {
     let line_end = tokenizer.encode("\n", EncodeOptions { add_special: false, parse_special: false }).unwrap();
     assert_eq!(passage.tokens.iter().filter(|id| [**id] == line_end[..]).count(), 3);
     assert!(QwenPrm::new(&tokenizer, &template, head()).is_err(), "a coder's vocabulary has no <extra_0>");
+}
+
+/// The built-in model searches, and values its own steps as if it were a reward model: what counts is the bookkeeping.
+#[test]
+fn a_search_with_a_reward_model_of_its_own_reads_every_step_once() {
+    let limits = Limits::default();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/abacus-q8_0.gguf");
+    let gguf = Gguf::open(&path, LoadMode::Mmap, &limits).unwrap();
+    let model = Arc::new(Model::load(&gguf, &limits).unwrap());
+    let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf, &limits).unwrap());
+    let template = ChatTemplate::from_gguf(&gguf, &limits).unwrap();
+    let prompt = |question: &str| {
+        let direct = reason::by_name("direct").unwrap();
+        reason::prompt(direct, question, &tokenizer, template.as_ref()).unwrap()
+    };
+    let problems = std::fs::read_to_string(path.with_file_name("test.jsonl")).unwrap();
+    let questions: Vec<String> = problems.lines().take(3).map(|line| question(line)).collect();
+    for algo in [Algo::BestOfN, Algo::Beam, Algo::Mcts, Algo::Rebase] {
+        let run = |threads: usize, cap: Option<u64>| {
+            let own = || engine(&model, |o| (o.n_ctx, o.threads) = (None, threads));
+            let pair = TokenPair { between: "\n".into(), ..TokenPair::new(&tokenizer, "#", "+", "-").unwrap() };
+            let mut judge = ExternalJudge::new(own(), Arc::clone(&tokenizer), Box::new(pair)).unwrap();
+            if let Some(cap) = cap {
+                judge.set_kv_limit(cap);
+            }
+            let mut policy = own();
+            let mut found = Vec::new();
+            for question in &questions {
+                let params =
+                    SearchParams { algo, n: 4, max_tokens: 96, early_stop: EarlyStop::Never, ..Default::default() };
+                let outcome = solve(
+                    &mut policy,
+                    &*tokenizer,
+                    &prompt(question),
+                    &params,
+                    Some(&mut judge),
+                    question,
+                    &mut Silent,
+                    &CancelToken::new(),
+                )
+                .unwrap();
+                assert_eq!(outcome.usage.reward_tokens, judge.usage().tokens);
+                assert_eq!(policy.memory().kv, 0);
+                found.push((outcome.answer, outcome.score.map(f64::to_bits), outcome.usage.reward_tokens));
+            }
+            found
+        };
+        let free = run(1, None);
+        assert!(free.iter().all(|(_, _, tokens)| *tokens > 0), "{free:?}");
+        assert_eq!(free, run(2, None), "{}: threads", algo.name());
+        let short = run(1, Some(600_000));
+        for (free, short) in free.iter().zip(&short) {
+            assert_eq!((&free.0, free.1), (&short.0, short.1), "{}: a cap changes no score", algo.name());
+            assert!(short.2 >= free.2);
+        }
+    }
+}
+
+fn question(line: &str) -> String {
+    let row: serde_json::Value = serde_json::from_str(line).unwrap();
+    row["question"].as_str().unwrap().to_owned()
 }
