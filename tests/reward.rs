@@ -211,7 +211,7 @@ fn a_search_with_a_reward_model_of_its_own_reads_every_step_once() {
         reason::prompt(direct, question, &tokenizer, template.as_ref()).unwrap()
     };
     let problems = std::fs::read_to_string(path.with_file_name("test.jsonl")).unwrap();
-    let questions: Vec<String> = problems.lines().take(3).map(|line| question(line)).collect();
+    let questions: Vec<String> = problems.lines().take(3).map(question).collect();
     for algo in [Algo::BestOfN, Algo::Beam, Algo::Mcts, Algo::Rebase] {
         let run = |threads: usize, cap: Option<u64>| {
             let own = || engine(&model, |o| (o.n_ctx, o.threads) = (None, threads));
