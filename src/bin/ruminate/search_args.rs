@@ -203,7 +203,7 @@ impl SearchArgs {
                 power: self.watts_per_core.map(|watts| PowerModel::of_this_machine().with_busy_watts(watts)),
             },
             vote: self.vote,
-            aggregation: self.aggregation.clone(),
+            aggregation: self.aggregation,
             beam_width: self.beam_width,
             step: StepRule {
                 separator: self.separator.replace("\\n", "\n"),
