@@ -40,7 +40,7 @@ use crate::observe::{CancelToken, Observer};
 use crate::reward::Judge;
 use crate::text::TokenId;
 
-/// How to search.
+/// How to search. Traces keep it whole, so that a search can be run again; what an older one lacks has its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SearchParams {

@@ -74,10 +74,8 @@ pub struct PromptRecord {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JudgeRecord {
-    /// Its name.
+    /// Its name and files, as whoever made the search can make it again.
     pub name: String,
-    /// Its file, if it was read from one.
-    pub path: Option<String>,
 }
 
 impl Header {

@@ -73,6 +73,8 @@ pub struct CandidateRecord {
     pub answer: String,
     /// Samples that gave it.
     pub votes: usize,
+    /// The sum of its samples' values.
+    pub weight: f64,
     /// The score of its best sample.
     pub score: f64,
 }
@@ -85,16 +87,26 @@ pub struct UsageRecord {
     pub prompt_tokens: u64,
     /// Tokens drawn.
     pub policy_tokens: u64,
+    /// Tokens computed by a judge's own engine.
+    pub reward_tokens: u64,
     /// Drawn tokens that were computed again.
     pub recomputed_tokens: u64,
     /// Forward passes.
     pub forward_passes: u64,
+    /// Forward passes of a judge's own engine.
+    pub reward_passes: u64,
     /// Time from the call to the answer, in milliseconds.
     pub wall_ms: f64,
+    /// Of that, time spent in the judge.
+    pub reward_ms: f64,
     /// The most KV in use, in bytes.
     pub kv_peak_bytes: u64,
     /// The most that the engine held at once, in bytes.
     pub peak_bytes: u64,
+    /// Energy, in joules.
+    pub joules: f64,
+    /// How it is known: `measured` or `estimated`.
+    pub joules_source: String,
 }
 
 /// Why the search failed.
@@ -119,16 +131,21 @@ impl OutcomeRecord {
             stop_reason: outcome.stop_reason.name().to_owned(),
             algo: outcome.algo.name().to_owned(),
             candidates: candidates
-                .map(|c| CandidateRecord { answer: c.answer.clone(), votes: c.votes, score: c.score })
+                .map(|c| CandidateRecord { answer: c.answer.clone(), votes: c.votes, weight: c.weight, score: c.score })
                 .collect(),
             usage: UsageRecord {
                 prompt_tokens: usage.prompt_tokens,
                 policy_tokens: usage.policy_tokens,
+                reward_tokens: usage.reward_tokens,
                 recomputed_tokens: usage.recomputed_tokens,
                 forward_passes: usage.forward_passes,
+                reward_passes: usage.reward_passes,
                 wall_ms: usage.wall.as_secs_f64() * 1e3,
+                reward_ms: usage.reward_wall.as_secs_f64() * 1e3,
                 kv_peak_bytes: usage.kv_peak_bytes,
                 peak_bytes: usage.peak_bytes,
+                joules: usage.joules.joules,
+                joules_source: usage.joules.source.name().to_owned(),
             },
             ms,
         }

@@ -79,7 +79,7 @@ impl<'a> Replay<'a> {
     /// can meet again.
     pub fn params(trace: &Trace) -> SearchParams {
         let mut params = trace.header.params.clone();
-        params.budget.wall = None;
+        (params.budget.wall, params.budget.joules) = (None, None);
         params
     }
 

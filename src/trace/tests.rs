@@ -10,7 +10,7 @@ use crate::engine::{SamplerParams, Stream};
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
 use crate::observe::{CancelToken, Event, Observer, Silent};
-use crate::search::{self, Budget, EarlyStop, Outcome, SearchParams, Vocabulary};
+use crate::search::{self, Algo, Budget, EarlyStop, Outcome, SearchParams, Vocabulary};
 use crate::text::TokenId;
 
 const PROMPT: [TokenId; 5] = [3, 11, 12, 4, 13];
@@ -26,8 +26,8 @@ impl Vocabulary for Words {
         text.push_str(WORDS[token as usize]);
     }
 
-    fn encode(&self, _: &str) -> Result<Vec<TokenId>> {
-        Ok(Vec::new())
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
+        Ok((0..).zip(WORDS).filter(|(_, word)| text.contains(word)).map(|(token, _)| token).collect())
     }
 
     fn is_eog(&self, token: TokenId) -> bool {
@@ -225,6 +225,27 @@ fn a_replay_finds_the_same_search_under_every_width() {
         }
     }
     assert!(beside > 0, "no width gave up other nodes");
+}
+
+#[test]
+fn every_algorithm_is_traced_and_replayed() {
+    let mut deepest = 0;
+    for algo in Algo::ALL {
+        let budget = Budget { tokens: Some(600), ..Budget::default() };
+        let params = SearchParams { algo, n: 8, budget, ..params() };
+        let (bytes, outcome) = record(&params, false, 4);
+        let trace = read(&bytes).unwrap();
+        assert_eq!(trace.outcome.as_ref().unwrap().algo, outcome.algo.name());
+        deepest = trace.nodes.iter().map(|node| trace.ancestry(node).count()).max().unwrap().max(deepest);
+        for width in [1, 4, 8] {
+            let verdict = replay(&trace, width);
+            assert_eq!(verdict.difference, None, "{algo:?}, {width} lanes");
+            assert!(verdict.nodes > 0 && (width != 4 || verdict.beside == 0), "{algo:?}: {verdict}");
+        }
+        view::page(&[("run", &trace)]).unwrap();
+        openinference::export(&trace, &mut Vec::new()).unwrap();
+    }
+    assert!(deepest >= 3, "{deepest}");
 }
 
 #[test]

@@ -54,6 +54,35 @@ fn a_trace_holds_what_solve_printed_and_is_replayed_under_any_schedule() {
 }
 
 #[test]
+fn a_tree_with_a_judge_is_replayed_with_the_recorded_judge() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tree.jsonl");
+    let path = path.to_str().unwrap();
+    let args =
+        ["solve", "--json", "--algo", "beam", "--n", "6", "--judge", "arithmetic", "--width", "4", "--trace", path];
+    let solved = document(&ruminate(&[&args[..], &[QUESTION]].concat()));
+    let records = records(path);
+    assert_eq!((&records[0]["judge"]["name"], &records[0]["params"]["algo"]), (&"arithmetic".into(), &"beam".into()));
+    let of = |event: &str| records.iter().filter(|record| record["event"] == event).cloned().collect::<Vec<_>>();
+    let done = of("node_done");
+    assert!(done.iter().any(|node| node["parent"].as_u64().unwrap() > 0 && node["score"].is_f64()), "{done:?}");
+    assert!(!of("node_closed").is_empty());
+    for extra in [&[][..], &["--threads", "1"], &["--width", "1"]] {
+        let verdict = document(&ruminate(&[&["trace", "replay", "--json", path][..], extra].concat()));
+        assert_eq!(
+            (&verdict["identical"], &verdict["nodes"]),
+            (&true.into(), &done.len().into()),
+            "{extra:?} {verdict}"
+        );
+    }
+    assert_eq!(records.last().unwrap()["usage"]["policy_tokens"], solved["usage"]["policy_tokens"]);
+    let mut other = records.clone();
+    other[0]["judge"]["name"] = "logprob".into();
+    rewrite(path, &other);
+    assert_fails(&ruminate(&["trace", "replay", path]), 1, "recorded");
+}
+
+#[test]
 fn a_replay_fails_on_one_changed_token_and_on_another_model() {
     let folder = TempDir::new().unwrap();
     let (path, _) = record(&folder, &[]);

@@ -42,7 +42,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     model.judge = args.search.judge.load(&model)?;
     let mut watch = Watch::new(output, &params.budget);
     let mut header = record::header(&model, &args.model, question.trim(), strategy.name(), &prompt, &params);
-    header.judge = args.search.judge.record().map(|name| JudgeRecord { name, path: None });
+    header.judge = args.search.judge.record().map(|name| JudgeRecord { name });
     let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
         let (engine, words) = (&mut model.engine, &model.tokenizer);
         search::solve(engine, words, &prompt, &params, model.judge.as_deref_mut(), question.trim(), observer, &cancel)

@@ -6,9 +6,9 @@
 //! virtual loss: Chaslot, Winands and van den Herik, 2008), so that they part; how many is a parameter and no matter of the
 //! schedule.
 
-use serde::{Deserialize, Serialize};
-
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::Extend;
 use super::rounds::{Rounds, close_twins, step_or_rest};

@@ -17,7 +17,7 @@ const SCRIPT: &str =
 
 /// SHA-256 of `STYLE` and of `SCRIPT` in base64; a test holds them to the files.
 const STYLE_DIGEST: &str = "T+uOa5XGQ5o8de+yyTmmsLafllruqveazzJEi8il6zo=";
-const SCRIPT_DIGEST: &str = "eAcY5/WcRrVCYv3bJg8qQfAkDWYnVV2YD9pMzeqTh6A=";
+const SCRIPT_DIGEST: &str = "8KplgHrFWD1ztJ7iqMw3nUgm8XbPrZI4jM9R5GEqnjY=";
 
 /// The page for one trace or more, each with a name (its file's, say).
 pub fn page(runs: &[(&str, &Trace)]) -> Result<String> {

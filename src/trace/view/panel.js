@@ -1,7 +1,8 @@
 // One run's tree on a canvas: pans with a drag, zooms rows with the wheel and tokens with shift and the wheel, and moves its
 // selection with the arrow keys. Drawing costs the same for 5,000 nodes as for what is in sight.
 class Panel {
-  // Pixels between a node and its children, of a row at most, beside the tree, and for what stands after the last token.
+  // Pixels between a node and its children at most, of a row at most, beside the tree, and for what stands after the last
+  // token.
   static GAP = 14;
   static ROW = 30;
   static EDGE = 24;
@@ -15,6 +16,7 @@ class Panel {
     this.view = view;
     this.x = { scale: 1, offset: 0 };
     this.y = { scale: 1, offset: 0 };
+    this.gap = Panel.GAP;
     this.fitted = true;
     this.canvas = document.createElement("canvas");
     this.canvas.tabIndex = 0;
@@ -42,7 +44,10 @@ class Panel {
   fit() {
     const { tokens, depth, rows } = this.tree;
     const after = Math.min(Panel.AFTER, this.width * 0.35);
-    const room = this.width - 2 * Panel.EDGE - after - (depth + 1) * Panel.GAP;
+    const width = this.width - 2 * Panel.EDGE - after;
+    // A deep tree keeps most of its width for tokens.
+    this.gap = Math.min(Panel.GAP, 0.3 * width / (depth + 1));
+    const room = width - (depth + 1) * this.gap;
     this.x = { scale: Math.max(room, 40) / Math.max(tokens, 1), offset: Panel.EDGE };
     const scale = Math.min(Panel.ROW, (this.height - 2 * Panel.EDGE) / Math.max(rows, 1));
     this.y = { scale, offset: Panel.EDGE + 8 };
@@ -60,8 +65,8 @@ class Panel {
   }
 
   // Where an item's bar begins and ends, and its middle line.
-  left(item) { return this.x.offset + item.from * this.x.scale + (item.depth + 1) * Panel.GAP; }
-  right(item) { return this.x.offset + item.to * this.x.scale + (item.depth + 1) * Panel.GAP; }
+  left(item) { return this.x.offset + item.from * this.x.scale + (item.depth + 1) * this.gap; }
+  right(item) { return this.x.offset + item.to * this.x.scale + (item.depth + 1) * this.gap; }
   line(row) { return this.y.offset + (row + 0.5) * this.y.scale; }
   get thick() { return Math.max(1, Math.min(20, this.y.scale * (this.y.scale < 4 ? 1 : 0.7))); }
 
@@ -96,7 +101,7 @@ class Panel {
     const fan = (x, row, children) => {
       const seen = children.filter((child) => shown.has(child));
       if (seen.length === 0) return;
-      const turn = Math.round(x + Panel.GAP / 2) + 0.5;
+      const turn = Math.round(x + this.gap / 2) + 0.5;
       const low = Math.min(row, ...ends(seen)), high = Math.max(row, ...ends(seen));
       c.moveTo(x, this.line(row));
       c.lineTo(turn, this.line(row));
@@ -106,7 +111,7 @@ class Panel {
         const y = this.line(child.row);
         if (y < -2 || y > this.height + 2) continue;
         c.moveTo(turn, y);
-        c.lineTo(x + Panel.GAP, y);
+        c.lineTo(x + this.gap, y);
       }
     };
     const ends = (items) => [items[0].row, items[items.length - 1].row];

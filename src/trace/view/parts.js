@@ -32,13 +32,15 @@ function about(run, many) {
   const { header, outcome } = run, { params } = header, { sampler, budget } = params;
   const rows = [["model", header.model.path ?? header.model.name], ["fingerprint", header.model.fingerprint], ["written", `${moment(header.created_unix_ms)} by ruminate ${header.version}`]];
   if (header.strategy) rows.push(["strategy", header.strategy]);
-  if (header.judge) rows.push(["judge", [header.judge.name, header.judge.path].filter(Boolean).join(", ")]);
+  if (header.judge) rows.push(["judge", header.judge.name]);
   rows.push(["samples", `at most ${params.n}, ${Layout.count(params.max_tokens)} tokens each`], ["seed", run.seed]);
   rows.push(["sampler", Object.entries(sampler).map(([name, value]) => `${name.replaceAll("_", " ")} ${typeof value === "number" ? +value.toFixed(4) : value}`).join(", ")]);
   rows.push(["early stop", typeof params.early_stop === "string" ? params.early_stop : Object.entries(params.early_stop).flat().join(" ")]);
-  const limits = [budget.tokens && `${Layout.count(budget.tokens)} tokens`, budget.wall && Layout.duration(wallMs(budget)), budget.kv_bytes && `${Layout.bytes(budget.kv_bytes)} of KV`];
+  const limits = [budget.tokens && `${Layout.count(budget.tokens)} tokens`, budget.wall && Layout.duration(wallMs(budget)), budget.kv_bytes && `${Layout.bytes(budget.kv_bytes)} of KV`, budget.bytes && Layout.bytes(budget.bytes), budget.joules && `${budget.joules} J`];
   rows.push(["budget", limits.filter(Boolean).join(", ") || "none"], ["lanes", String(header.free_width)]);
   if (outcome) rows.push(["passes", Layout.count(outcome.usage.forward_passes)], ["memory", `${Layout.bytes(outcome.usage.peak_bytes)}, of it KV ${Layout.bytes(outcome.usage.kv_peak_bytes)}`]);
+  if (outcome?.usage.reward_tokens) rows.push(["judge read", `${Layout.count(outcome.usage.reward_tokens)} tokens`]);
+  if (outcome?.usage.joules) rows.push(["energy", `${outcome.usage.joules.toFixed(1)} J, ${outcome.usage.joules_source}`]);
   if (run.broke_off) rows.push(["file", "its last line broke off and was left out"]);
   const prompt = fold(`Prompt, ${Layout.count(header.prompt.tokens.length)} tokens`, make("pre", "", header.prompt.text));
   const box = make("div");
