@@ -2,10 +2,11 @@
 
 use ruminate::engine::Engine;
 use ruminate::reason;
-use ruminate::search::{self, Outcome, StopReason};
+use ruminate::search::{Outcome, StopReason};
 use ruminate::trace::JudgeRecord;
 use serde_json::json;
 
+use crate::checkpoint::CheckpointArgs;
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style, escape};
@@ -25,6 +26,8 @@ pub struct Args {
     search: SearchArgs,
     #[command(flatten)]
     record: RecordArgs,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -44,8 +47,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let mut header = record::header(&model, &args.model, question.trim(), strategy.name(), &prompt, &params);
     header.judge = args.search.judge.record().map(|name| JudgeRecord { name });
     let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
-        let (engine, words) = (&mut model.engine, &model.tokenizer);
-        search::solve(engine, words, &prompt, &params, model.judge.as_deref_mut(), question.trim(), observer, &cancel)
+        args.checkpoint.search(&mut model, &prompt, &params, question.trim(), observer, &cancel)
     })?;
     let printed = watch.finish();
     let outcome = outcome?;

@@ -1,6 +1,7 @@
 //! The command line: a thin user of the public API.
 
 mod bundled;
+mod checkpoint;
 mod cmd_bench;
 mod cmd_chat;
 mod cmd_completions;

@@ -70,7 +70,9 @@ impl<'a, 'j> Judging<'a, 'j> {
         if steps.is_empty() {
             return Ok(());
         }
-        let scores = judge.judge(&steps, interrupt);
+        // A head takes microseconds and has its states only now: it is not interrupted.
+        let uninterrupted = Interrupt::default();
+        let scores = judge.judge(&steps, if self.taps.is_empty() { interrupt } else { &uninterrupted });
         let JudgeUsage { tokens, passes, .. } = judge.usage();
         (usage.reward_tokens, usage.reward_passes) = (tokens, passes);
         usage.reward_wall += start.elapsed();

@@ -255,10 +255,13 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         let open = |id: &NodeId| !self.tree.node(*id).closed && self.tree.node(*id).end.is_some();
         let ended: Vec<Ended> = self.tree.ids().filter(open).map(|node| Ended { node, features: Vec::new() }).collect();
         for one in ended {
-            let steps = self.tree.node(one.node).steps.clone();
+            let scores: Vec<_> = self.tree.node(one.node).steps.iter().map(|mark| mark.score).collect();
             let mut usage = Usage::default();
             self.judging.judge(&mut self.tree, std::slice::from_ref(&one), &Interrupt::default(), &mut usage)?;
-            self.tree.node_mut(one.node).steps = steps;
+            // What had no value yet, because the search was stopped at that moment, has one now.
+            for (mark, score) in self.tree.node_mut(one.node).steps.iter_mut().zip(scores) {
+                mark.score = score.or(mark.score);
+            }
         }
         Ok(())
     }
