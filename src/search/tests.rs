@@ -562,8 +562,7 @@ fn a_damaged_or_foreign_file_is_no_search() {
     let resume = |bytes: &[u8], params: &SearchParams| {
         let mut toy = ToyEngine::new(200, 4);
         let mut input = bytes;
-        let resumed =
-            Search::resume(&mut toy, &Words, &PROMPT, params, None, "", &mut input).map(drop);
+        let resumed = Search::resume(&mut toy, &Words, &PROMPT, params, None, "", &mut input).map(drop);
         assert_eq!((toy.memory().kv, toy.alive()), (0, 0));
         resumed
     };

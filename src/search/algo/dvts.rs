@@ -3,7 +3,7 @@
 //! a subtree ends when its best step ends the text.
 
 use super::Extend;
-use super::rounds::{Rounds, ranked, step_or_rest};
+use super::rounds::{Rounds, by_worth, step_or_rest};
 use crate::search::SearchParams;
 use crate::search::tree::{NodeId, Tree};
 
@@ -30,7 +30,9 @@ impl Rounds for Dvts {
         }
         // A round holds the steps of each subtree side by side.
         for steps in told.chunks(self.width) {
-            let best = ranked(tree, steps.iter().copied()).first().copied();
+            // The same words may well be the best of two subtrees; of equals the first.
+            let better = |best, step| if by_worth(tree, step, best).is_gt() { step } else { best };
+            let best = steps.iter().copied().reduce(better);
             for &step in steps.iter().filter(|&&step| Some(step) != best) {
                 tree.close(step);
             }

@@ -3,7 +3,7 @@
 
 use super::Extend;
 use super::beam::Beam;
-use super::rounds::{Rounds, close_twins, ranked, step_or_rest};
+use super::rounds::{Rounds, by_worth, close_twins, ranked, step_or_rest};
 use crate::search::SearchParams;
 use crate::search::tree::{NodeId, Tree};
 
@@ -45,14 +45,14 @@ impl Lookahead {
     /// The best steps by their rollouts go on; the rollouts themselves are dropped.
     fn select(&mut self, tree: &mut Tree) -> Vec<NodeId> {
         let rollouts = std::mem::take(&mut self.rollouts);
-        let mut order: Vec<(f64, NodeId)> = rollouts.iter().map(|&(step, end)| (tree.value(end), step)).collect();
-        order.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
+        let mut order = rollouts.clone();
+        order.sort_by(|(x, a), (y, b)| by_worth(tree, *b, *a).then(x.cmp(y)));
         for (step, end) in rollouts {
             for node in tree.path(end).into_iter().filter(|&node| node > step) {
                 tree.close(node);
             }
         }
-        self.beam.keep(tree, order.into_iter().map(|(_, step)| step).collect())
+        self.beam.keep(tree, order.into_iter().map(|(step, _)| step).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Algorithms that work in rounds: ask for some nodes, wait for all of them, think again.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use super::{Algorithm, Extend, Verdict};
@@ -73,13 +74,18 @@ impl<R: Rounds> Algorithm for Rounded<R> {
     }
 }
 
-/// `nodes` by value, best first, the earlier of equals first; twins are left out, since they would take places twice.
+/// `nodes` by value, then by confidence, best first, the earlier of equals first; twins are left out, since they would take
+/// places twice.
 pub(super) fn ranked(tree: &Tree, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
-    let mut ranked: Vec<(f64, NodeId)> =
-        nodes.into_iter().filter(|&node| tree.node(node).twin.is_none()).map(|node| (tree.value(node), node)).collect();
-    ranked.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
-    ranked.dedup_by_key(|(_, node)| *node);
-    ranked.into_iter().map(|(_, node)| node).collect()
+    let mut ranked: Vec<NodeId> = nodes.into_iter().filter(|&node| tree.node(node).twin.is_none()).collect();
+    ranked.sort_by(|&a, &b| by_worth(tree, b, a).then(a.cmp(&b)));
+    ranked.dedup();
+    ranked
+}
+
+/// Whether `a` is worth less or more than `b`; of equals, whether the model was less or more sure of it.
+pub(super) fn by_worth(tree: &Tree, a: NodeId, b: NodeId) -> Ordering {
+    tree.value(a).total_cmp(&tree.value(b)).then(tree.confidence(a).total_cmp(&tree.confidence(b)))
 }
 
 /// Gives up what an earlier node says word for word.
