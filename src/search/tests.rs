@@ -121,6 +121,28 @@ fn trees() -> Vec<SearchParams> {
     all
 }
 
+#[test]
+fn one_branch_only_is_enough_for_every_algorithm() {
+    for params in algorithms() {
+        let params = SearchParams { n: 1, beam_width: 1, ..params };
+        let outcome = run(&mut ToyEngine::new(200, 1), &params).unwrap();
+        assert!(outcome.stop_reason == StopReason::Finished && !outcome.text.is_empty(), "{params:?}");
+    }
+}
+
+#[test]
+fn auto_spends_what_the_budget_covers_by_the_cost_of_its_first_samples() {
+    let tokens = |n, budget| {
+        let budget = Budget { tokens: budget, ..Budget::default() };
+        let params = SearchParams { algo: Algo::Auto, n, vote: Some(Vote::Weighted), budget, ..base() };
+        run(&mut ToyEngine::new(200, 4), &params).unwrap()
+    };
+    let all = tokens(40, None);
+    let some = tokens(40, Some(all.usage.policy_tokens / 2));
+    assert_eq!(some.stop_reason, StopReason::Finished, "it does not begin what it cannot end: {some:?}");
+    assert!(some.usage.policy_tokens < all.usage.policy_tokens);
+}
+
 /// Says of a text what its bytes add up to, so that every step is told apart; reads hidden states if it is to.
 struct Checksum {
     taps: Vec<Tap>,

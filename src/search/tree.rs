@@ -87,6 +87,8 @@ pub(super) struct Node {
     pub steps: Vec<Mark>,
     /// `None` while it grows.
     pub end: Option<End>,
+    /// When it ended, in milliseconds since the search began.
+    pub wall_ms: f64,
     /// An earlier sibling with the same tokens.
     pub twin: Option<NodeId>,
     /// Nothing will be asked of it any more.
@@ -250,6 +252,7 @@ impl Node {
             logprob: 0.0,
             steps: Vec::new(),
             end: None,
+            wall_ms: 0.0,
             twin: None,
             closed: false,
         }

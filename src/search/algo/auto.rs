@@ -1,7 +1,8 @@
 //! Chooses by what the question's first samples look like (Snell et al., arXiv 2408.03314, section 5: easy questions gain
 //! from votes, hard ones from a search that a verifier leads).
 //!
-//! A few samples first. If they agree the question is easy and the answer is there. If not, the rest of the samples is spent:
+//! A few samples first. If they agree the question is easy and the answer is there. If not, as many samples follow as the budget
+//! covers, judged by what the first ones took in tokens and time on this device at its free width:
 //! without a judge on more votes; with a judge on votes weighed by it, or, where hardly two samples agreed, on a diverse
 //! tree search. All finished texts vote in the end, those of the first samples with them.
 
@@ -22,15 +23,41 @@ pub(super) struct Auto {
     params: SearchParams,
     judged: bool,
     vote: Vote,
+    /// Branches that the device decodes at the price of one.
+    width: usize,
     probes: BestOfN,
     rest: Option<Box<dyn Algorithm>>,
     easy: bool,
 }
 
 impl Auto {
-    pub fn new(params: &SearchParams, judged: bool, vote: Vote) -> Self {
+    pub fn new(params: &SearchParams, judged: bool, vote: Vote, width: usize) -> Self {
         let probes = SearchParams { n: params.n.min(PROBES), early_stop: EarlyStop::Never, ..params.clone() };
-        Self { probes: BestOfN::new(&probes, vote), params: params.clone(), judged, vote, rest: None, easy: false }
+        Self {
+            probes: BestOfN::new(&probes, vote),
+            params: params.clone(),
+            judged,
+            vote,
+            width,
+            rest: None,
+            easy: false,
+        }
+    }
+
+    /// Samples that the rest of the budget covers, if they are like the first ones.
+    fn affordable(&self, tree: &Tree) -> usize {
+        let leaves = tree.leaves();
+        let drawn: u64 = leaves.iter().map(|&leaf| tree.drawn(leaf)).sum();
+        let mean = (drawn as f64 / leaves.len().max(1) as f64).max(1.0);
+        let by_tokens =
+            self.params.budget.tokens.map_or(f64::INFINITY, |tokens| tokens.saturating_sub(drawn) as f64 / mean);
+        // The first samples were one wave of the batch; a wave may be as wide as the free width at about that price.
+        let wave_ms = leaves.iter().map(|&leaf| tree.node(leaf).wall_ms).fold(1e-3, f64::max);
+        let by_time = self.params.budget.wall.map_or(f64::INFINITY, |wall| {
+            ((wall.as_secs_f64() * 1e3 - wave_ms) / wave_ms).max(0.0) * self.width.max(PROBES) as f64
+        });
+        // As many as `usize` holds, for no limit.
+        by_tokens.min(by_time) as usize
     }
 
     /// Chooses, once the first samples are in.
@@ -39,7 +66,7 @@ impl Auto {
         for node in tree.leaves() {
             tally.cast(verdict::ballot(tree, node), node, tree.value(node));
         }
-        let left = self.params.n.saturating_sub(PROBES);
+        let left = self.params.n.saturating_sub(PROBES).min(self.affordable(tree));
         self.easy = tally.is_decided(&EarlyStop::Beta(0.95)) || left == 0;
         let agreement = tally.ranking(Vote::Majority).first().map_or(0.0, |class| class.votes as f64) / PROBES as f64;
         let params = SearchParams { n: left.max(1), ..self.params.clone() };

@@ -97,7 +97,7 @@ impl Algo {
         })
     }
 
-    pub(in crate::search) fn start(self, params: &SearchParams, judged: bool) -> Box<dyn Algorithm> {
+    pub(in crate::search) fn start(self, params: &SearchParams, judged: bool, width: usize) -> Box<dyn Algorithm> {
         let vote = params.vote.unwrap_or(if judged { Vote::Weighted } else { Vote::Majority });
         match self {
             Self::Greedy => Box::new(Greedy::default()),
@@ -113,7 +113,7 @@ impl Algo {
             Self::SpeculativeRejection => Rounded::boxed(SpeculativeRejection::new(params), vote),
             Self::BudgetForcing => Rounded::boxed(BudgetForcing::new(params), vote),
             Self::DeepConf => Rounded::boxed(DeepConf::new(params), vote),
-            Self::Auto => Box::new(Auto::new(params, judged, vote)),
+            Self::Auto => Box::new(Auto::new(params, judged, vote, width)),
         }
     }
 }

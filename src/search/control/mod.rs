@@ -91,13 +91,13 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         let kv_limit = engine.memory().kv_limit;
         Ok(Self {
             width: engine.info().free_width.max(1),
+            algorithm: params.algo.start(params, judging.is_some(), engine.info().free_width),
             engine,
             vocabulary,
             prompt: prompt.to_vec(),
             rules: Rules { stop_at_answer: params.stop_at_answer, step: params.step.clone() },
             drawing: Sampler::new(params.sampler.clone())?,
             greedy: Sampler::new(SamplerParams { temperature: 0.0, ..params.sampler.clone() })?,
-            algorithm: params.algo.start(params, judging.is_some()),
             tree: Tree::new(params.seed, params.aggregation),
             ledger: Ledger::new(&params.budget, Usage::default()),
             rows: Rows::new(),
@@ -265,6 +265,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         let drawn = self.tree.node(growth.node).draws.len() as u64;
         self.ledger.refund(growth.cap.saturating_sub(drawn));
         self.ledger.tick();
+        self.tree.node_mut(growth.node).wall_ms = self.ledger.usage.wall.as_secs_f64() * 1e3;
         self.report(growth.node, observer);
     }
 

@@ -120,6 +120,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             [draw.logprob, draw.entropy, draw.confidence].into_iter().try_for_each(|n| put_f64(out, f64::from(n)))?;
         }
         put_f64(out, node.logprob)?;
+        put_f64(out, node.wall_ms)?;
         put_u64(out, node.steps.len() as u64)?;
         for mark in &node.steps {
             [mark.tokens as u64, mark.bytes as u64].into_iter().try_for_each(|n| put_u64(out, n))?;
@@ -154,7 +155,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             let (logprob, entropy) = (get_f64(input)? as f32, get_f64(input)? as f32);
             draws.push(Draw { logprob, entropy, confidence: get_f64(input)? as f32 });
         }
-        let logprob = get_f64(input)?;
+        let (logprob, wall_ms) = (get_f64(input)?, get_f64(input)?);
         let mut steps = Vec::new();
         for _ in 0..get_within(input, len, "steps of a node")? {
             let tokens = get_within(input, len, "the end of a step")? as usize;
@@ -175,7 +176,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         }
         let node = self.tree.node_mut(id);
         (node.tokens, node.draws, node.logprob, node.text) = (tokens, draws, logprob, text);
-        (node.steps, node.end) = (steps, end);
+        (node.steps, node.end, node.wall_ms) = (steps, end, wall_ms);
         if node.steps.iter().any(|mark| node.text.get(..mark.bytes).is_none()) {
             return Err(Error::format("a saved step ends outside its text"));
         }
