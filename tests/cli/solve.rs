@@ -132,6 +132,36 @@ fn ctrl_c_prints_the_best_so_far() {
 }
 
 #[test]
+#[cfg(unix)]
+fn an_interrupted_search_goes_on_where_it_stood() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("search.bin");
+    let flags = ["--algo", "rebase", "--n", "600", "--max-tokens", "120", "--judge", "arithmetic", "--width", "8"];
+    let args = [&["solve", QUESTION][..], &flags].concat();
+    let whole = document(&command().args(&args).arg("--json").output().unwrap());
+    let mut interrupted = command();
+    interrupted.args(&args).arg("--checkpoint").arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = interrupted.spawn().unwrap();
+    let mut first = String::new();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut first).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    std::io::Read::read_to_end(&mut stdout, &mut Vec::new()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "it ended before it could be interrupted");
+    assert!(file.is_file());
+    let other = command().args(["solve", QUESTION, "--checkpoint"]).arg(&file).output().unwrap();
+    assert_fails(&other, 3, "parameters");
+    let resumed = document(
+        &command().args(&args).args(["--json", "--threads", "1", "--checkpoint"]).arg(&file).output().unwrap(),
+    );
+    for field in ["answer", "text", "score", "candidates", "stop_reason"] {
+        assert_eq!(resumed[field], whole[field], "{field}");
+    }
+    assert_eq!(resumed["usage"]["recomputed_tokens"], 0);
+    assert!(!file.exists(), "a search that ended leaves no file");
+}
+
+#[test]
 fn the_free_width_is_kept_and_a_damaged_cache_is_measured_anew_or_done_without() {
     let cache = TempDir::new().unwrap();
     let run =
