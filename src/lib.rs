@@ -26,6 +26,8 @@ pub mod reward;
 
 pub mod search;
 
+pub mod learn;
+
 pub mod reason;
 pub mod trace;
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 mod eval;
+mod learn;
 mod program;
 mod solve;
 mod trace;

@@ -244,7 +244,7 @@ fn whole(about: Value, summaries: &[Summary], questions: &[Question], records: &
 }
 
 /// `A..B` or `A..`.
-fn rows(text: &str) -> Result<Range<usize>, String> {
+pub fn rows(text: &str) -> Result<Range<usize>, String> {
     let (start, end) = text.split_once("..").ok_or("write A..B, such as 0..100")?;
     let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is no row"));
     let end = if end.trim().is_empty() { usize::MAX } else { number(end)? };

@@ -10,6 +10,7 @@ mod cmd_doctor;
 mod cmd_estimate;
 mod cmd_eval;
 mod cmd_inspect;
+mod cmd_learn;
 mod cmd_list;
 mod cmd_perplexity;
 mod cmd_pull;
@@ -72,6 +73,7 @@ enum Command {
     Detokenize(cmd_detokenize::Args),
     Perplexity(cmd_perplexity::Args),
     Eval(cmd_eval::Args),
+    Learn(cmd_learn::Args),
     Bench(cmd_bench::Args),
     Pull(cmd_pull::Args),
     List(cmd_list::Args),
@@ -104,6 +106,7 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Detokenize(args) => cmd_detokenize::run(&args, output),
         Command::Perplexity(args) => cmd_perplexity::run(&args, output),
         Command::Eval(args) => cmd_eval::run(&args, output),
+        Command::Learn(args) => cmd_learn::run(&args, output),
         Command::Bench(args) => cmd_bench::run(&args, output),
         Command::Pull(args) => cmd_pull::run(&args, output),
         Command::List(args) => cmd_list::run(&args, output),

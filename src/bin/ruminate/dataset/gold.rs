@@ -49,7 +49,8 @@ impl Gold {
         }
     }
 
-    fn verifier(&self) -> &dyn Verifier {
+    /// What decides.
+    pub fn verifier(&self) -> &dyn Verifier {
         match &self.rule {
             Rule::Number(number) => number,
             Rule::Expression(expression) => expression,

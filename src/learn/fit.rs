@@ -1,0 +1,364 @@
+//! From rows to a calibrated head.
+
+use serde::Serialize;
+
+use super::design::{Matrix, Reading, Scale};
+use super::linear::{Examples, Linear};
+use super::mlp::{Mlp, mean_loss};
+use super::report::{PartFigures, Report, Size, Tried};
+use super::table::Table;
+use crate::engine::Tap;
+use crate::error::{Error, Result};
+use crate::exec::Team;
+use crate::gguf::Value;
+use crate::observe::{Event, Interrupt, Observer};
+use crate::reward::{Activation, Aggregation, Dense, Extra, Head, Pool, Purpose, Transform};
+
+/// Shares of the questions for choosing and calibrating, and for the figures.
+const VALID: f64 = 0.15;
+const TEST: f64 = 0.15;
+/// The penalty under which readings are compared.
+const FIRST_L2: f64 = 1e-2;
+/// Tames a calibration on labels that the head separates completely.
+const CALIBRATION_L2: f64 = 1e-6;
+
+/// What network a head is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// Logistic regression.
+    Linear,
+    /// One hidden layer of rectified units.
+    Mlp,
+}
+
+/// How to fit a head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitParams {
+    /// The network; without it, the one that does better on the validation questions.
+    pub kind: Option<Kind>,
+    /// Units of the hidden layer; from 1 to 4096.
+    pub n_hidden: usize,
+    /// Penalties on the weights to try, on inputs of deviation 1 and a mean loss; some, none below 0.
+    pub l2: Vec<f64>,
+    /// Decides the first weights of a hidden layer and the order of its batches.
+    pub seed: u64,
+}
+
+impl Default for FitParams {
+    /// Both networks, 64 hidden units, penalties from 0.001 to 0.1.
+    fn default() -> Self {
+        Self { kind: None, n_hidden: 64, l2: vec![1e-3, FIRST_L2, 1e-1], seed: 0 }
+    }
+}
+
+impl FitParams {
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) naming the first value out of its range.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=4096).contains(&self.n_hidden) {
+            return Err(Error::invalid(format!("{} hidden units: give 1 to 4096", self.n_hidden)));
+        }
+        if self.l2.is_empty() || !self.l2.iter().all(|l2| l2.is_finite() && *l2 >= 0.0) {
+            return Err(Error::invalid("penalties: give at least one, none below 0"));
+        }
+        Ok(())
+    }
+}
+
+/// Fits a head on most questions of `table`, chooses and calibrates it on others, and measures it on those of `test`, or on
+/// a third part of `table` without one. A question's part depends on the question alone.
+///
+/// All readings (each tap, all taps; last row and mean) are compared by a logistic regression; the best one is fitted with
+/// every penalty and with a hidden layer. Steps that end a solution and those that do not weigh half each.
+///
+/// Errors: [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for parameters out of range, a part without both labels,
+/// and a test of another model; [`Cancelled`](crate::ErrorKind::Cancelled) when `interrupt` fired.
+pub fn fit(
+    table: &Table,
+    test: Option<&Table>,
+    params: &FitParams,
+    team: &Team,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<(Head, Report)> {
+    params.validate()?;
+    if let Some(test) = test {
+        table.origin().check_same_model(test.origin())?;
+    }
+    let share = if test.is_some() { 0.0 } else { TEST };
+    let part = |from: f64, to: f64| -> Vec<usize> {
+        (0..table.len()).filter(|&row| (from..to).contains(&table.draw(row))).collect()
+    };
+    let (held, valid, train) = (part(0.0, share), part(share, share + VALID), part(share + VALID, 1.0));
+    let test_rows = test.map_or(held, |test| (0..test.len()).collect());
+    let test = test.unwrap_or(table);
+    check(table, &train, "fitting")?;
+    check(table, &valid, "choosing and calibrating")?;
+    check(test, &test_rows, "the figures")?;
+    let mut fitter = Fitter { table, train: &train, valid: &valid, params, team, interrupt, tried: Vec::new() };
+    let best = fitter.best(observer)?;
+    let (chosen, tried) = (best.tried.clone(), fitter.tried);
+    let mut head = best.head(table)?;
+    calibrate(&mut head, &best.reading, table, &valid, team, interrupt)?;
+    let figures = |table: &Table, rows: &[usize]| -> Result<PartFigures> {
+        let value = |&row: &usize| {
+            let (hidden, logprob) = best.reading.numbers(table, row);
+            head.value(&hidden, &[logprob]).map(f64::from)
+        };
+        let values = rows.iter().map(value).collect::<Result<Vec<f64>>>()?;
+        Ok(PartFigures::of(table, rows, &values))
+    };
+    let confidence: Vec<f64> = test_rows.iter().map(|&row| f64::from(test.entry(row).mean_logprob).exp()).collect();
+    let report = Report {
+        chosen,
+        tried,
+        train: Size::of(table, &train),
+        valid: Size::of(table, &valid),
+        valid_figures: figures(table, &valid)?,
+        test_figures: figures(test, &test_rows)?,
+        test_confidence: PartFigures::of(test, &test_rows, &confidence),
+    };
+    head.provenance = provenance(table, params, &report);
+    head.validate()?;
+    Ok((head, report))
+}
+
+fn check(table: &Table, rows: &[usize], what: &str) -> Result<()> {
+    let right = rows.iter().filter(|&&row| table.entry(row).right).count();
+    if right > 0 && right < rows.len() {
+        return Ok(());
+    }
+    let n = rows.len();
+    Err(Error::invalid(format!(
+        "{what} needs right and wrong solutions, and {right} of {n} rows are of right ones: collect more questions"
+    )))
+}
+
+struct Fitter<'a> {
+    table: &'a Table,
+    train: &'a [usize],
+    valid: &'a [usize],
+    params: &'a FitParams,
+    team: &'a Team,
+    interrupt: &'a Interrupt,
+    tried: Vec<Tried>,
+}
+
+enum Net {
+    Linear(Linear),
+    Mlp(Mlp),
+}
+
+struct Fitted {
+    reading: Reading,
+    scale: Scale,
+    net: Net,
+    tried: Tried,
+}
+
+/// Rows of one part, ready to fit on.
+struct Part {
+    x: Matrix,
+    labels: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Fitter<'_> {
+    fn best(&mut self, observer: &mut dyn Observer) -> Result<Fitted> {
+        let readings = Reading::all(&self.table.origin().taps);
+        let hidden_too = self.params.kind != Some(Kind::Linear);
+        let total = (readings.len() + self.params.l2.len() + usize::from(hidden_too)) as u64;
+        let mut done = 0;
+        let mut progress = || {
+            done += 1;
+            observer.event(&Event::Progress { what: "fits", done, total });
+        };
+        let mut best: Option<Fitted> = None;
+        for reading in readings {
+            let fitted = self.linear(reading, FIRST_L2, None)?;
+            best = Some(better(best, fitted));
+            progress();
+        }
+        let first = best.ok_or_else(|| Error::invalid("rows without hidden states"))?;
+        let reading = first.reading.clone();
+        let mut best = first;
+        for &l2 in self.params.l2.iter().filter(|l2| **l2 != FIRST_L2) {
+            let start = if let Net::Linear(linear) = &best.net { Some(linear.clone()) } else { None };
+            best = better(Some(best), self.linear(reading.clone(), l2, start)?);
+            progress();
+        }
+        if hidden_too {
+            let l2 = best.tried.l2;
+            let mlp = self.mlp(reading, l2)?;
+            best = if self.params.kind == Some(Kind::Mlp) { mlp } else { better(Some(best), mlp) };
+            progress();
+        }
+        Ok(best)
+    }
+
+    fn linear(&mut self, reading: Reading, l2: f64, start: Option<Linear>) -> Result<Fitted> {
+        let (scale, train, valid) = self.parts(&reading);
+        let start = start.unwrap_or_else(|| Linear::zero(train.x.width()));
+        let linear = start.fit(train.examples(), l2, self.team, self.interrupt)?;
+        let loss = mean_loss(valid.examples(), self.team, |x| linear.logit(x));
+        let tried = self.note(Kind::Linear, &reading, l2, loss);
+        Ok(Fitted { reading, scale, net: Net::Linear(linear), tried })
+    }
+
+    fn mlp(&mut self, reading: Reading, l2: f64) -> Result<Fitted> {
+        let (scale, train, valid) = self.parts(&reading);
+        let (seed, team) = (self.params.seed, self.team);
+        let start = Mlp::new(train.x.width(), self.params.n_hidden, seed);
+        let (mlp, loss) = start.fit(train.examples(), valid.examples(), l2, seed, team, self.interrupt)?;
+        let tried = self.note(Kind::Mlp, &reading, l2, loss);
+        Ok(Fitted { reading, scale, net: Net::Mlp(mlp), tried })
+    }
+
+    fn note(&mut self, kind: Kind, reading: &Reading, l2: f64, valid_loss: f64) -> Tried {
+        let tap = |tap: &Tap| match tap {
+            Tap::Layer(i) => i.to_string(),
+            Tap::Final => "final".to_owned(),
+        };
+        let pool = if reading.pool == Pool::Last { "last" } else { "mean" };
+        let taps: Vec<String> = reading.taps.iter().map(tap).collect();
+        let tried = Tried { kind, reading: format!("{} {pool}", taps.join("+")), l2, valid_loss };
+        self.tried.push(tried.clone());
+        tried
+    }
+
+    fn parts(&self, reading: &Reading) -> (Scale, Part, Part) {
+        let mut train = Part::of(self.table, self.train, reading);
+        let mut valid = Part::of(self.table, self.valid, reading);
+        let scale = Scale::of(&train.x);
+        train.x.normalize(&scale);
+        valid.x.normalize(&scale);
+        (scale, train, valid)
+    }
+}
+
+impl Part {
+    fn of(table: &Table, rows: &[usize], reading: &Reading) -> Self {
+        Self { x: reading.matrix(table, rows), labels: labels(table, rows), weights: weights(table, rows) }
+    }
+
+    fn examples(&self) -> Examples<'_> {
+        Examples { x: &self.x, labels: &self.labels, weights: &self.weights }
+    }
+}
+
+fn better(best: Option<Fitted>, other: Fitted) -> Fitted {
+    match best {
+        Some(best) if best.tried.valid_loss <= other.tried.valid_loss => best,
+        _ => other,
+    }
+}
+
+fn labels(table: &Table, rows: &[usize]) -> Vec<f64> {
+    rows.iter().map(|&row| f64::from(u8::from(table.entry(row).right))).collect()
+}
+
+/// Mean 1; steps that end a solution and those that do not make up half each.
+fn weights(table: &Table, rows: &[usize]) -> Vec<f64> {
+    let ends = rows.iter().filter(|&&row| table.entry(row).complete).count();
+    let others = rows.len() - ends;
+    if ends == 0 || others == 0 {
+        return vec![1.0; rows.len()];
+    }
+    let half = rows.len() as f64 / 2.0;
+    rows.iter().map(|&row| half / if table.entry(row).complete { ends } else { others } as f64).collect()
+}
+
+impl Fitted {
+    fn head(&self, table: &Table) -> Result<Head> {
+        let single = |x: &[f64]| -> Vec<f32> { x.iter().map(|&x| x as f32).collect() };
+        let layers = match &self.net {
+            Net::Linear(linear) => {
+                let (weight, bias) = linear.parameters.split_at(linear.parameters.len().saturating_sub(1));
+                vec![Dense::new(single(weight), single(bias), 1)?]
+            }
+            Net::Mlp(mlp) => {
+                let layers = mlp.layers();
+                vec![
+                    Dense::new(single(layers.weights), single(layers.biases), mlp.n_hidden)?,
+                    Dense::new(single(layers.out), vec![layers.out_bias as f32], 1)?,
+                ]
+            }
+        };
+        let origin = table.origin();
+        Ok(Head {
+            purpose: Purpose::Prm,
+            architecture: origin.architecture.clone(),
+            fingerprint: origin.fingerprint.clone(),
+            n_embd: origin.n_embd,
+            n_layer: origin.n_layer,
+            taps: self.reading.taps.clone(),
+            pool: self.reading.pool,
+            extra: vec![Extra::Logprob],
+            read_offset: -1,
+            mean: self.scale.mean.clone(),
+            std: self.scale.std.clone(),
+            activation: if layers.len() > 1 { Activation::Relu } else { Activation::None },
+            layers,
+            transform: Transform::Sigmoid,
+            positive_index: 0,
+            temperature: 1.0,
+            bias: 0.0,
+            aggregation: Aggregation::Last,
+            provenance: Vec::new(),
+        })
+    }
+}
+
+/// Platt's scaling: the temperature and the bias that are best on these rows.
+fn calibrate(
+    head: &mut Head,
+    reading: &Reading,
+    table: &Table,
+    rows: &[usize],
+    team: &Team,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let logit = |&row: &usize| {
+        let (hidden, logprob) = reading.numbers(table, row);
+        head.logits(&hidden, &[logprob]).map(|z| z.first().copied().unwrap_or(0.0) as f32)
+    };
+    let logits = rows.iter().map(logit).collect::<Result<Vec<f32>>>()?;
+    let (x, labels, weights) = (Matrix::new(logits, 1), labels(table, rows), weights(table, rows));
+    let examples = Examples { x: &x, labels: &labels, weights: &weights };
+    let line = Linear::zero(1).fit(examples, CALIBRATION_L2, team, interrupt)?;
+    if let [slope, bias] = line.parameters[..] {
+        // A head that is worse than chance on these rows says nothing, rather than the contrary.
+        (head.temperature, head.bias) = ((1.0 / slope.max(1e-3)) as f32, bias as f32);
+    }
+    Ok(())
+}
+
+/// Where the head comes from, for its file.
+fn provenance(table: &Table, params: &FitParams, report: &Report) -> Vec<(String, Value)> {
+    let count = |n: usize| Value::U32(u32::try_from(n).unwrap_or(u32::MAX));
+    let figures = &report.test_figures;
+    let mut keys: Vec<(&str, Value)> = vec![
+        ("prm.train.label", "outcome".into()),
+        ("prm.train.data", table.origin().data.as_str().into()),
+        ("prm.train.settings", table.origin().settings.as_str().into()),
+        ("prm.train.questions", count(report.train.questions)),
+        ("prm.train.rows", count(report.train.rows)),
+        ("prm.train.l2", Value::F32(report.chosen.l2 as f32)),
+        ("prm.train.seed", Value::U64(params.seed)),
+        ("prm.eval.questions", count(figures.size.questions)),
+        ("prm.eval.rows", count(figures.size.rows)),
+        ("prm.eval.brier", Value::F32(figures.all.brier as f32)),
+        ("prm.eval.ece", Value::F32(figures.all.ece as f32)),
+        ("prm.eval.log_loss", Value::F32(figures.all.log_loss as f32)),
+    ];
+    let optional = [
+        ("prm.eval.auroc", figures.all.auroc),
+        ("prm.eval.pr_auc", figures.all.pr_auc),
+        ("prm.eval.step_auroc", figures.steps.auroc),
+        ("prm.eval.final_auroc", figures.finals.auroc),
+        ("prm.eval.final_auroc_within", figures.finals.within),
+    ];
+    keys.extend(optional.into_iter().filter_map(|(key, value)| Some((key, Value::F32(value? as f32)))));
+    keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}

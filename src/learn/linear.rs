@@ -1,0 +1,77 @@
+//! Logistic regression.
+
+use super::design::Matrix;
+use super::lbfgs;
+use super::sums::{add_scaled, dot, log_loss, over_rows};
+use crate::error::Result;
+use crate::exec::Team;
+use crate::observe::Interrupt;
+
+/// Parts of a sum over all rows.
+const PARTS: usize = 64;
+const ITERATIONS: usize = 300;
+const TOLERANCE: f64 = 1e-6;
+
+/// Rows with labels and weights of mean 1.
+#[derive(Clone, Copy)]
+pub(super) struct Examples<'a> {
+    pub x: &'a Matrix,
+    /// 0 or 1 for each row.
+    pub labels: &'a [f64],
+    pub weights: &'a [f64],
+}
+
+/// The weights of the inputs, and the bias behind them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Linear {
+    pub parameters: Vec<f64>,
+}
+
+impl Linear {
+    pub fn zero(width: usize) -> Self {
+        Self { parameters: vec![0.0; width + 1] }
+    }
+
+    pub fn logit(&self, x: &[f32]) -> f64 {
+        let bias = self.parameters.last().copied().unwrap_or(0.0);
+        dot(x, self.parameters.get(..x.len()).unwrap_or_default()) + bias
+    }
+
+    /// Where the mean loss plus `l2 / 2` times the squared weights is least, the bias left out of the penalty; from `self`
+    /// on. [`Cancelled`](crate::ErrorKind::Cancelled) when `interrupt` fired.
+    pub fn fit(self, examples: Examples<'_>, l2: f64, team: &Team, interrupt: &Interrupt) -> Result<Self> {
+        let parameters = lbfgs::minimise(self.parameters, ITERATIONS, TOLERANCE, |w, gradient| {
+            interrupt.check()?;
+            Ok(objective(examples, l2, team, w, gradient))
+        })?;
+        Ok(Self { parameters })
+    }
+}
+
+/// The penalised mean loss at `w`, and its gradient.
+pub(super) fn objective(examples: Examples<'_>, l2: f64, team: &Team, w: &[f64], gradient: &mut [f64]) -> f64 {
+    let Examples { x, labels, weights } = examples;
+    let here = Linear { parameters: w.to_vec() };
+    let n = x.rows();
+    // The gradient, then the loss.
+    let sums = over_rows(team, n, PARTS, w.len() + 1, |rows, sums| {
+        for ((row, &label), &weight) in x.range(rows.clone()).zip(&labels[rows.clone()]).zip(&weights[rows]) {
+            let (loss, p) = log_loss(here.logit(row), label);
+            let slope = weight * (p - label);
+            add_scaled(sums, slope, row);
+            if let [.., bias, total] = sums {
+                *bias += slope;
+                *total += weight * loss;
+            }
+        }
+    });
+    let n = n.max(1) as f64;
+    gradient.iter_mut().zip(&sums).for_each(|(g, sum)| *g = sum / n);
+    let mut value = sums.last().map_or(0.0, |total| total / n);
+    let width = w.len().saturating_sub(1);
+    for (g, w) in gradient.iter_mut().zip(w).take(width) {
+        *g += l2 * w;
+        value += 0.5 * l2 * w * w;
+    }
+    value
+}

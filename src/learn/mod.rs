@@ -1,0 +1,36 @@
+//! Recipes: reward heads fitted on what a model's own samples show of their fate.
+//!
+//! [`collect`] draws solutions of questions with known answers and keeps, for every step, the hidden states at the rows that
+//! drew it. All steps of a solution get the solution's outcome as their label. A step's label so estimates the probability of
+//! a right answer from there on: it is the soft estimate of Math-Shepherd (Wang et al., arXiv 2312.08935) with a single
+//! completion, the solution's own rest. Verifiers on hidden states under such labels are LiLaVe's (Piotrowski et al.,
+//! arXiv 2504.16760). Labels of this kind are noisier than a judge's of each step (Zhang et al., arXiv 2501.07301) and cost
+//! nothing but the samples.
+//!
+//! [`fit`] turns the rows into a [`Head`](crate::reward::Head): a logistic regression or a small perceptron, chosen and
+//! calibrated on questions that it was not fitted on. It is deterministic for any number of threads.
+
+mod collect;
+mod design;
+mod figures;
+mod fit;
+mod lbfgs;
+mod linear;
+mod mlp;
+mod origin;
+mod recorder;
+mod report;
+mod rows;
+mod sums;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use self::collect::{Question, collect, default_taps, sampling};
+pub use self::figures::Figures;
+pub use self::fit::{FitParams, Kind, fit};
+pub use self::origin::Origin;
+pub use self::recorder::{Recorded, Recorder};
+pub use self::report::{PartFigures, Picked, Report, Size, Tried};
+pub use self::rows::{Block, Row, RowReader, RowWriter};
+pub use self::table::Table;
