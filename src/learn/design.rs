@@ -75,10 +75,6 @@ impl Matrix {
         self.width
     }
 
-    pub fn row(&self, i: usize) -> &[f32] {
-        self.data.get(i * self.width..(i + 1) * self.width).unwrap_or_default()
-    }
-
     pub fn range(&self, rows: Range<usize>) -> impl Iterator<Item = &[f32]> {
         let data = self.data.get(rows.start * self.width..rows.end * self.width).unwrap_or_default();
         data.chunks_exact(self.width)

@@ -1,5 +1,7 @@
 //! From rows to a calibrated head.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::design::{Matrix, Reading, Scale};
@@ -33,11 +35,25 @@ pub enum Kind {
     Mlp,
 }
 
+/// What is held against a solution's outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Objective {
+    /// The product of its steps' values: a solution is right when every step is, so that one bad step has to carry the blame and
+    /// the others need not. A noisy conjunction, as multiple-instance learning uses it (Maron and Lozano-Pérez, NIPS 1998).
+    Product,
+    /// Every step's value by itself: how likely a right answer is from there on.
+    Step,
+}
+
 /// How to fit a head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitParams {
     /// The network; without it, the one that does better on the validation questions.
     pub kind: Option<Kind>,
+    /// What a solution's outcome is the label of.
+    pub objective: Objective,
     /// Units of the hidden layer; from 1 to 4096.
     pub n_hidden: usize,
     /// Penalties on the weights to try, on inputs of deviation 1 and a mean loss; some, none below 0.
@@ -47,9 +63,9 @@ pub struct FitParams {
 }
 
 impl Default for FitParams {
-    /// Both networks, 64 hidden units, penalties from 0.001 to 0.1.
+    /// Both networks, the product of the steps, 64 hidden units, penalties from 0.001 to 0.1.
     fn default() -> Self {
-        Self { kind: None, n_hidden: 64, l2: vec![1e-3, FIRST_L2, 1e-1], seed: 0 }
+        Self { kind: None, objective: Objective::Product, n_hidden: 64, l2: vec![1e-3, FIRST_L2, 1e-1], seed: 0 }
     }
 }
 
@@ -70,7 +86,8 @@ impl FitParams {
 /// a third part of `table` without one. A question's part depends on the question alone.
 ///
 /// All readings (each tap, all taps; last row and mean) are compared by a logistic regression; the best one is fitted with
-/// every penalty and with a hidden layer. Steps that end a solution and those that do not weigh half each.
+/// every penalty and with a hidden layer. Where steps stand for themselves, those that end a solution and those that do not
+/// weigh half each.
 ///
 /// Errors: [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for parameters out of range, a part without both labels,
 /// and a test of another model; [`Cancelled`](crate::ErrorKind::Cancelled) when `interrupt` fired.
@@ -100,7 +117,7 @@ pub fn fit(
     let best = fitter.best(observer)?;
     let (chosen, tried) = (best.tried.clone(), fitter.tried);
     let mut head = best.head(table)?;
-    calibrate(&mut head, &best.reading, table, &valid, team, interrupt)?;
+    calibrate(&mut head, &best.reading, table, &valid, params.objective, team, interrupt)?;
     let figures = |table: &Table, rows: &[usize]| -> Result<PartFigures> {
         let value = |&row: &usize| {
             let (hidden, logprob) = best.reading.numbers(table, row);
@@ -119,6 +136,7 @@ pub fn fit(
         test_figures: figures(test, &test_rows)?,
         test_confidence: PartFigures::of(test, &test_rows, &confidence),
     };
+    head.aggregation = report.valid_figures.best_aggregation();
     head.provenance = provenance(table, params, &report);
     head.validate()?;
     Ok((head, report))
@@ -160,7 +178,8 @@ struct Fitted {
 /// Rows of one part, ready to fit on.
 struct Part {
     x: Matrix,
-    labels: Vec<f64>,
+    groups: Vec<Range<usize>>,
+    labels: Vec<bool>,
     weights: Vec<f64>,
 }
 
@@ -228,8 +247,8 @@ impl Fitter<'_> {
     }
 
     fn parts(&self, reading: &Reading) -> (Scale, Part, Part) {
-        let mut train = Part::of(self.table, self.train, reading);
-        let mut valid = Part::of(self.table, self.valid, reading);
+        let mut train = Part::of(self.table, self.train, reading.matrix(self.table, self.train), self.params.objective);
+        let mut valid = Part::of(self.table, self.valid, reading.matrix(self.table, self.valid), self.params.objective);
         let scale = Scale::of(&train.x);
         train.x.normalize(&scale);
         valid.x.normalize(&scale);
@@ -238,12 +257,23 @@ impl Fitter<'_> {
 }
 
 impl Part {
-    fn of(table: &Table, rows: &[usize], reading: &Reading) -> Self {
-        Self { x: reading.matrix(table, rows), labels: labels(table, rows), weights: weights(table, rows) }
+    /// Rows of the table with their numbers, grouped as the objective wants them.
+    fn of(table: &Table, rows: &[usize], x: Matrix, objective: Objective) -> Self {
+        let groups: Vec<Range<usize>> = match objective {
+            Objective::Product => table.samples(rows),
+            Objective::Step => (0..rows.len()).map(|at| at..at + 1).collect(),
+        };
+        let firsts = groups.iter().filter_map(|group| rows.get(group.start));
+        let labels = firsts.map(|&row| table.entry(row).right).collect();
+        let weights = match objective {
+            Objective::Product => vec![1.0; groups.len()],
+            Objective::Step => weights(table, rows),
+        };
+        Self { x, groups, labels, weights }
     }
 
     fn examples(&self) -> Examples<'_> {
-        Examples { x: &self.x, labels: &self.labels, weights: &self.weights }
+        Examples { x: &self.x, groups: &self.groups, labels: &self.labels, weights: &self.weights }
     }
 }
 
@@ -252,10 +282,6 @@ fn better(best: Option<Fitted>, other: Fitted) -> Fitted {
         Some(best) if best.tried.valid_loss <= other.tried.valid_loss => best,
         _ => other,
     }
-}
-
-fn labels(table: &Table, rows: &[usize]) -> Vec<f64> {
-    rows.iter().map(|&row| f64::from(u8::from(table.entry(row).right))).collect()
 }
 
 /// Mean 1; steps that end a solution and those that do not make up half each.
@@ -316,6 +342,7 @@ fn calibrate(
     reading: &Reading,
     table: &Table,
     rows: &[usize],
+    objective: Objective,
     team: &Team,
     interrupt: &Interrupt,
 ) -> Result<()> {
@@ -324,9 +351,8 @@ fn calibrate(
         head.logits(&hidden, &[logprob]).map(|z| z.first().copied().unwrap_or(0.0) as f32)
     };
     let logits = rows.iter().map(logit).collect::<Result<Vec<f32>>>()?;
-    let (x, labels, weights) = (Matrix::new(logits, 1), labels(table, rows), weights(table, rows));
-    let examples = Examples { x: &x, labels: &labels, weights: &weights };
-    let line = Linear::zero(1).fit(examples, CALIBRATION_L2, team, interrupt)?;
+    let part = Part::of(table, rows, Matrix::new(logits, 1), objective);
+    let line = Linear::zero(1).fit(part.examples(), CALIBRATION_L2, team, interrupt)?;
     if let [slope, bias] = line.parameters[..] {
         // A head that is worse than chance on these rows says nothing, rather than the contrary.
         (head.temperature, head.bias) = ((1.0 / slope.max(1e-3)) as f32, bias as f32);
@@ -340,6 +366,7 @@ fn provenance(table: &Table, params: &FitParams, report: &Report) -> Vec<(String
     let figures = &report.test_figures;
     let mut keys: Vec<(&str, Value)> = vec![
         ("prm.train.label", "outcome".into()),
+        ("prm.train.objective", if params.objective == Objective::Product { "product" } else { "step" }.into()),
         ("prm.train.data", table.origin().data.as_str().into()),
         ("prm.train.settings", table.origin().settings.as_str().into()),
         ("prm.train.questions", count(report.train.questions)),
@@ -352,12 +379,15 @@ fn provenance(table: &Table, params: &FitParams, report: &Report) -> Vec<(String
         ("prm.eval.ece", Value::F32(figures.all.ece as f32)),
         ("prm.eval.log_loss", Value::F32(figures.all.log_loss as f32)),
     ];
+    let by = report.valid_figures.best_aggregation().name();
+    let solutions = figures.solutions.iter().find(|solutions| solutions.aggregation == by);
     let optional = [
         ("prm.eval.auroc", figures.all.auroc),
         ("prm.eval.pr_auc", figures.all.pr_auc),
         ("prm.eval.step_auroc", figures.steps.auroc),
         ("prm.eval.final_auroc", figures.finals.auroc),
-        ("prm.eval.final_auroc_within", figures.finals.within),
+        ("prm.eval.solution_auroc", solutions.and_then(|s| s.figures.auroc)),
+        ("prm.eval.solution_auroc_within", solutions.and_then(|s| s.figures.within)),
     ];
     keys.extend(optional.into_iter().filter_map(|(key, value)| Some((key, Value::F32(value? as f32)))));
     keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()

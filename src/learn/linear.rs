@@ -1,8 +1,10 @@
 //! Logistic regression.
 
+use std::ops::Range;
+
 use super::design::Matrix;
 use super::lbfgs;
-use super::sums::{add_scaled, dot, log_loss, over_rows};
+use super::sums::{add_scaled, dot, over_rows, product_loss};
 use crate::error::Result;
 use crate::exec::Team;
 use crate::observe::Interrupt;
@@ -12,13 +14,23 @@ const PARTS: usize = 64;
 const ITERATIONS: usize = 300;
 const TOLERANCE: f64 = 1e-6;
 
-/// Rows with labels and weights of mean 1.
+/// Groups of rows, each with a label and a weight: the product of a group's probabilities is that of its label.
 #[derive(Clone, Copy)]
 pub(super) struct Examples<'a> {
     pub x: &'a Matrix,
-    /// 0 or 1 for each row.
-    pub labels: &'a [f64],
+    /// One after the other.
+    pub groups: &'a [Range<usize>],
+    /// Whether each group is right.
+    pub labels: &'a [bool],
+    /// Of mean 1.
     pub weights: &'a [f64],
+}
+
+impl<'a> Examples<'a> {
+    /// Each group of a range with its label and weight.
+    pub fn range(self, groups: Range<usize>) -> impl Iterator<Item = (Range<usize>, bool, f64)> + use<'a> {
+        groups.filter_map(move |i| Some((self.groups.get(i)?.clone(), *self.labels.get(i)?, *self.weights.get(i)?)))
+    }
 }
 
 /// The weights of the inputs, and the bias behind them.
@@ -50,17 +62,20 @@ impl Linear {
 
 /// The penalised mean loss at `w`, and its gradient.
 pub(super) fn objective(examples: Examples<'_>, l2: f64, team: &Team, w: &[f64], gradient: &mut [f64]) -> f64 {
-    let Examples { x, labels, weights } = examples;
     let here = Linear { parameters: w.to_vec() };
-    let n = x.rows();
+    let n = examples.groups.len();
     // The gradient, then the loss.
-    let sums = over_rows(team, n, PARTS, w.len() + 1, |rows, sums| {
-        for ((row, &label), &weight) in x.range(rows.clone()).zip(&labels[rows.clone()]).zip(&weights[rows]) {
-            let (loss, p) = log_loss(here.logit(row), label);
-            let slope = weight * (p - label);
-            add_scaled(sums, slope, row);
-            if let [.., bias, total] = sums {
-                *bias += slope;
+    let sums = over_rows(team, n, PARTS, w.len() + 1, |groups, sums| {
+        for (rows, right, weight) in examples.range(groups) {
+            let logits: Vec<f64> = examples.x.range(rows.clone()).map(|row| here.logit(row)).collect();
+            let (loss, slopes) = product_loss(&logits, right);
+            for (row, slope) in examples.x.range(rows).zip(slopes) {
+                add_scaled(sums, weight * slope, row);
+                if let [.., bias, _] = sums {
+                    *bias += weight * slope;
+                }
+            }
+            if let Some(total) = sums.last_mut() {
                 *total += weight * loss;
             }
         }

@@ -1,7 +1,7 @@
 //! A perceptron with one hidden layer of rectified units.
 
 use super::linear::Examples;
-use super::sums::{add_scaled, dot, log_loss, over_rows};
+use super::sums::{add_scaled, dot, over_rows, product_loss};
 use crate::engine::Stream;
 use crate::error::Result;
 use crate::exec::Team;
@@ -9,7 +9,8 @@ use crate::observe::Interrupt;
 
 /// Parts of a sum over one batch.
 const PARTS: usize = 8;
-const BATCH: usize = 128;
+/// Groups in a batch.
+const BATCH: usize = 64;
 /// Adam's constants as published (Kingma and Ba, ICLR 2015).
 const RATE: f64 = 1e-3;
 const DECAY: [f64; 2] = [0.9, 0.999];
@@ -58,9 +59,7 @@ impl Mlp {
     }
 
     pub fn logit(&self, x: &[f32]) -> f64 {
-        let Layers { weights, biases, out, out_bias } = self.layers();
-        let units = weights.chunks_exact(self.width.max(1)).zip(biases).zip(out);
-        out_bias + units.map(|((w, b), out)| out * (dot(x, w) + b).max(0.0)).sum::<f64>()
+        self.forward(x).0
     }
 
     /// Fits with Adam in batches, and keeps what was best on `valid`, whose mean loss it gives beside it.
@@ -79,7 +78,7 @@ impl Mlp {
         let mut best = (self.clone(), mean_loss(valid, team, |x| self.logit(x)));
         let mut since = 0;
         for epoch in 0..EPOCHS {
-            for batch in shuffled(train.x.rows(), order.child(epoch)).chunks(BATCH) {
+            for batch in shuffled(train.groups.len(), order.child(epoch)).chunks(BATCH) {
                 interrupt.check()?;
                 let mut gradient = vec![0.0; self.parameters.len()];
                 self.objective(train, batch, l2, team, &mut gradient);
@@ -97,7 +96,7 @@ impl Mlp {
         Ok(best)
     }
 
-    /// The penalised mean loss over the rows of `batch`, and its gradient; biases are left out of the penalty.
+    /// The penalised mean loss over the groups of `batch`, and its gradient; biases are left out of the penalty.
     pub fn objective(
         &self,
         examples: Examples<'_>,
@@ -106,12 +105,19 @@ impl Mlp {
         team: &Team,
         gradient: &mut [f64],
     ) -> f64 {
-        let Examples { x, labels, weights } = examples;
         let n = self.parameters.len();
-        let sums = over_rows(team, batch.len(), PARTS, n + 1, |rows, sums| {
-            for &row in &batch[rows] {
-                let loss = self.add_gradient(x.row(row), labels[row], weights[row], sums);
-                sums[n] += loss;
+        let sums = over_rows(team, batch.len(), PARTS, n + 1, |places, sums| {
+            let groups = batch.get(places).unwrap_or_default().iter().flat_map(|&i| examples.range(i..i + 1));
+            for (rows, right, weight) in groups {
+                let forward: Vec<_> = examples.x.range(rows.clone()).map(|x| self.forward(x)).collect();
+                let logits: Vec<f64> = forward.iter().map(|(z, _)| *z).collect();
+                let (loss, slopes) = product_loss(&logits, right);
+                for ((x, (_, active)), slope) in examples.x.range(rows).zip(&forward).zip(slopes) {
+                    self.add_gradient(x, active, weight * slope, sums);
+                }
+                if let Some(total) = sums.last_mut() {
+                    *total += weight * loss;
+                }
             }
         });
         let count = batch.len().max(1) as f64;
@@ -128,14 +134,17 @@ impl Mlp {
         value
     }
 
-    /// Adds one row's gradient to `sums` and gives its loss.
-    fn add_gradient(&self, x: &[f32], label: f64, weight: f64, sums: &mut [f64]) -> f64 {
+    /// The logit of a row, and what the hidden units make of it.
+    fn forward(&self, x: &[f32]) -> (f64, Vec<f64>) {
         let Layers { weights, biases, out, out_bias } = self.layers();
         let units = weights.chunks_exact(self.width.max(1)).zip(biases);
         let active: Vec<f64> = units.map(|(w, b)| (dot(x, w) + b).max(0.0)).collect();
-        let z = out_bias + active.iter().zip(out).map(|(a, out)| a * out).sum::<f64>();
-        let (loss, p) = log_loss(z, label);
-        let slope = weight * (p - label);
+        (out_bias + active.iter().zip(out).map(|(a, out)| a * out).sum::<f64>(), active)
+    }
+
+    /// Adds `slope` times the gradient of one row's logit to `sums`.
+    fn add_gradient(&self, x: &[f32], active: &[f64], slope: f64, sums: &mut [f64]) {
+        let Layers { weights, out, .. } = self.layers();
         let (of_weights, rest) = sums.split_at_mut(weights.len());
         let (of_biases, rest) = rest.split_at_mut(self.n_hidden);
         let (of_out, rest) = rest.split_at_mut(self.n_hidden);
@@ -150,7 +159,6 @@ impl Mlp {
         if let Some(of_bias) = rest.first_mut() {
             *of_bias += slope;
         }
-        weight * loss
     }
 }
 
@@ -178,15 +186,16 @@ impl Adam {
     }
 }
 
-/// The weighted mean loss of a logit over all rows.
+/// The weighted mean loss of a logit over all groups.
 pub(super) fn mean_loss(examples: Examples<'_>, team: &Team, logit: impl Fn(&[f32]) -> f64 + Sync) -> f64 {
-    let Examples { x, labels, weights } = examples;
-    let sums = over_rows(team, x.rows(), 64, 1, |rows, sums| {
-        let rows = x.range(rows.clone()).zip(&labels[rows.clone()]).zip(&weights[rows]);
-        let loss: f64 = rows.map(|((x, &label), weight)| weight * log_loss(logit(x), label).0).sum();
-        sums.iter_mut().for_each(|sum| *sum += loss);
+    let n = examples.groups.len();
+    let sums = over_rows(team, n, 64, 1, |groups, sums| {
+        for (rows, right, weight) in examples.range(groups) {
+            let logits: Vec<f64> = examples.x.range(rows).map(&logit).collect();
+            sums.iter_mut().for_each(|sum| *sum += weight * product_loss(&logits, right).0);
+        }
     });
-    sums.first().map_or(0.0, |sum| sum / x.rows().max(1) as f64)
+    sums.first().map_or(0.0, |sum| sum / n.max(1) as f64)
 }
 
 /// The numbers below `n` in an order that belongs to `stream` (Fisher and Yates).

@@ -7,6 +7,9 @@
 //! arXiv 2504.16760). Labels of this kind are noisier than a judge's of each step (Zhang et al., arXiv 2501.07301) and cost
 //! nothing but the samples.
 //!
+//! Held against the *product* of a solution's values instead ([`Objective::Product`]), the outcome leaves it to the fit which step
+//! was bad; on our models this ranks samples of one question better, with the values taken together over all steps.
+//!
 //! [`fit`] turns the rows into a [`Head`](crate::reward::Head): a logistic regression or a small perceptron, chosen and
 //! calibrated on questions that it was not fitted on. It is deterministic for any number of threads.
 
@@ -28,9 +31,9 @@ mod tests;
 
 pub use self::collect::{Question, collect, default_taps, sampling};
 pub use self::figures::Figures;
-pub use self::fit::{FitParams, Kind, fit};
+pub use self::fit::{FitParams, Kind, Objective, fit};
 pub use self::origin::Origin;
 pub use self::recorder::{Recorded, Recorder};
-pub use self::report::{PartFigures, Picked, Report, Size, Tried};
+pub use self::report::{PartFigures, Picked, Report, Size, Solutions, Tried};
 pub use self::rows::{Block, Row, RowReader, RowWriter};
 pub use self::table::Table;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::figures::{Figures, Valued};
 use super::fit::Kind;
 use super::table::Table;
+use crate::reward::Aggregation;
 
 /// How a fit went.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,7 +35,7 @@ pub struct Tried {
     pub reading: String,
     /// The penalty on its weights.
     pub l2: f64,
-    /// Mean log loss on the validation questions, steps and ends of solutions counting half each.
+    /// Mean log loss on the validation questions.
     pub valid_loss: f64,
 }
 
@@ -48,7 +49,7 @@ pub struct Size {
 }
 
 /// Figures on one part of the questions.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct PartFigures {
     /// How much there was.
     pub size: Size,
@@ -58,11 +59,25 @@ pub struct PartFigures {
     pub steps: Figures,
     /// On steps that end one.
     pub finals: Figures,
-    /// What picking by the last step's value comes to.
+    /// On finished solutions, their steps' values taken together in several ways.
+    pub solutions: Vec<Solutions>,
+}
+
+/// Figures on finished solutions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Solutions {
+    /// How the steps' values become one, by its name.
+    pub aggregation: String,
+    /// Figures of the values.
+    pub figures: Figures,
+    /// What picking by value comes to.
     pub picked: Picked,
 }
 
-/// Picking one finished sample per question by the value of its last step, and what one could get.
+/// The ways that are compared.
+const AGGREGATIONS: [Aggregation; 4] = [Aggregation::Last, Aggregation::Min, Aggregation::Product, Aggregation::Mean];
+
+/// Picking the best-valued finished sample of every question, and what one could get.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Picked {
     /// Questions with a finished sample.
@@ -91,9 +106,33 @@ impl PartFigures {
             size: Size::of(table, rows),
             all: Figures::of(&valued(&|_| true)),
             steps: Figures::of(&valued(&|complete| !complete)),
-            picked: Picked::of(&finals),
+            solutions: AGGREGATIONS.map(|by| Solutions::of(table, rows, values, by)).to_vec(),
             finals: Figures::of(&finals),
         }
+    }
+}
+
+impl Solutions {
+    fn of(table: &Table, rows: &[usize], values: &[f64], by: Aggregation) -> Self {
+        let valued = table.samples(rows).into_iter().filter_map(|range| {
+            let (rows, values) = (rows.get(range.clone())?, values.get(range)?);
+            let last = rows.last().map(|&row| table.entry(row)).filter(|last| last.complete)?;
+            let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+            let value = f64::from(by.of(&values)?);
+            Some(Valued { value, right: last.right, question: last.question })
+        });
+        let valued: Vec<Valued> = valued.collect();
+        Self { aggregation: by.name(), figures: Figures::of(&valued), picked: Picked::of(&valued) }
+    }
+}
+
+impl PartFigures {
+    /// The way to take values together that ranks samples of one question best.
+    pub(super) fn best_aggregation(&self) -> Aggregation {
+        let rank = |solutions: &Solutions| solutions.figures.within.or(solutions.figures.auroc).unwrap_or(0.0);
+        let ranked = AGGREGATIONS.into_iter().zip(&self.solutions);
+        let best = ranked.max_by(|(_, a), (_, b)| rank(a).total_cmp(&rank(b)));
+        best.map_or(Aggregation::Last, |(by, _)| by)
     }
 }
 

@@ -41,9 +41,17 @@ pub(super) fn add_scaled(sums: &mut [f64], factor: f64, x: &[f32]) {
     sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += factor * f64::from(x));
 }
 
-/// The loss of a logit `z` under a label of 0 or 1, in nats, and the probability that it stands for.
-pub(super) fn log_loss(z: f64, label: f64) -> (f64, f64) {
-    // ln(1 + exp(z)) - label * z, without overflow.
-    let softplus = z.max(0.0) + (-z.abs()).exp().ln_1p();
-    (softplus - label * z, 1.0 / (1.0 + (-z).exp()))
+/// The loss of a group of logits whose probabilities' product is held against a label of 0 or 1, in nats, and its slope in
+/// each logit. For a single logit that is the log loss.
+pub(super) fn product_loss(logits: &[f64], right: bool) -> (f64, Vec<f64>) {
+    // -ln of each probability, without overflow.
+    let cost = |z: f64| (-z).max(0.0) + (-z.abs()).exp().ln_1p();
+    let cost: f64 = logits.iter().map(|&z| cost(z)).sum();
+    let doubt = logits.iter().map(|&z| 1.0 / (1.0 + z.exp()));
+    if right {
+        return (cost, doubt.map(|doubt| -doubt).collect());
+    }
+    // Below this the product is 1 to the last digit, and the loss of a wrong one would be infinite.
+    let cost = cost.max(1e-12);
+    (-(-(-cost).exp_m1()).ln(), doubt.map(|doubt| doubt / cost.exp_m1()).collect())
 }

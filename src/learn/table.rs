@@ -1,6 +1,7 @@
 //! Rows of one or more files, in memory.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use half::f16;
@@ -28,6 +29,8 @@ pub struct Table {
 pub(super) struct Entry {
     /// Which of the table's questions, from 0.
     pub question: usize,
+    /// Which of the question's samples.
+    pub sample: u32,
     pub complete: bool,
     pub right: bool,
     pub last_logprob: f32,
@@ -72,8 +75,8 @@ impl Table {
             if row.states.len() != 2 * self.origin.width() {
                 return Err(Error::invalid("a row's hidden states are of another width"));
             }
-            let &super::Row { complete, right, last_logprob, mean_logprob, .. } = row;
-            self.entries.push(Entry { question, complete, right, last_logprob, mean_logprob });
+            let &super::Row { sample, complete, right, last_logprob, mean_logprob, .. } = row;
+            self.entries.push(Entry { question, sample, complete, right, last_logprob, mean_logprob });
             self.states.extend(&row.states);
         }
         Ok(())
@@ -97,6 +100,18 @@ impl Table {
     /// Rows are numbered below [`len`](Self::len).
     pub(super) fn entry(&self, row: usize) -> &Entry {
         &self.entries[row]
+    }
+
+    /// The runs of `rows` that are of one sample; each run is given by its places in `rows`.
+    pub(super) fn samples(&self, rows: &[usize]) -> Vec<Range<usize>> {
+        let sample = |row: &usize| (self.entry(*row).question, self.entry(*row).sample);
+        let mut start = 0;
+        let runs = rows.chunk_by(|a, b| sample(a) == sample(b)).map(|run| {
+            let range = start..start + run.len();
+            start = range.end;
+            range
+        });
+        runs.collect()
     }
 
     /// A number in [0, 1) that belongs to the row's question: what a split is made by.

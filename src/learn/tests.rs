@@ -61,8 +61,10 @@ fn a_logistic_regression_is_that_of_numpy_for_any_number_of_threads() {
     let golden = &golden()["logistic"];
     let width = golden["width"].as_u64().unwrap() as usize;
     let x = Matrix::new(floats(&golden["x"]).into_iter().map(|x| x as f32).collect(), width);
-    let (labels, weights) = (floats(&golden["labels"]), floats(&golden["weights"]));
-    let examples = Examples { x: &x, labels: &labels, weights: &weights };
+    let labels: Vec<bool> = floats(&golden["labels"]).iter().map(|&label| label == 1.0).collect();
+    let weights = floats(&golden["weights"]);
+    let groups: Vec<_> = (0..labels.len()).map(|i| i..i + 1).collect();
+    let examples = Examples { x: &x, groups: &groups, labels: &labels, weights: &weights };
     let l2 = golden["l2"].as_f64().unwrap();
     let fit = |threads| {
         let team = Team::new(threads).unwrap();
@@ -75,13 +77,20 @@ fn a_logistic_regression_is_that_of_numpy_for_any_number_of_threads() {
     assert_eq!(found, fit(2));
 }
 
-/// Rows of random numbers, their labels and weights.
-fn examples(rows: usize, width: usize) -> (Matrix, Vec<f64>, Vec<f64>) {
+/// Random rows in groups of one to four, their labels and weights.
+fn examples(rows: usize, width: usize) -> (Matrix, Vec<std::ops::Range<usize>>, Vec<bool>, Vec<f64>) {
     let stream = Stream::new(7);
     let x: Vec<f32> = (0..rows * width).map(|i| (2.0 * stream.uniform(i as u64) - 1.0) as f32).collect();
-    let labels = (0..rows).map(|i| f64::from(u8::from(stream.child(1).uniform(i as u64) > 0.5))).collect();
-    let weights = (0..rows).map(|i| 0.5 + stream.child(2).uniform(i as u64)).collect();
-    (Matrix::new(x, width), labels, weights)
+    let mut groups = Vec::new();
+    let mut start = 0;
+    while start < rows {
+        let end = rows.min(start + 1 + groups.len() % 4);
+        groups.push(start..end);
+        start = end;
+    }
+    let labels = (0..groups.len()).map(|i| stream.child(1).uniform(i as u64) > 0.5).collect();
+    let weights = (0..groups.len()).map(|i| 0.5 + stream.child(2).uniform(i as u64)).collect();
+    (Matrix::new(x, width), groups, labels, weights)
 }
 
 /// The gradient that `function` gives at `at`, against central differences.
@@ -103,8 +112,8 @@ fn check_gradient(at: &[f64], function: impl Fn(&[f64], &mut [f64]) -> f64) {
 
 #[test]
 fn gradients_are_those_of_finite_differences() {
-    let (x, labels, weights) = examples(50, 5);
-    let examples = Examples { x: &x, labels: &labels, weights: &weights };
+    let (x, groups, labels, weights) = examples(50, 5);
+    let examples = Examples { x: &x, groups: &groups, labels: &labels, weights: &weights };
     let team = Team::new(1).unwrap();
     let at: Vec<f64> = (0..6).map(|i| 0.3 * f64::from(i) - 0.7).collect();
     check_gradient(&at, |w, gradient| linear::objective(examples, 0.1, &team, w, gradient));
@@ -112,10 +121,10 @@ fn gradients_are_those_of_finite_differences() {
     let mut start = mlp.parameters.clone();
     // Biases that are not 0 show whether they are left out of the penalty.
     start.iter_mut().for_each(|w| *w += 0.05);
-    let rows: Vec<usize> = (0..50).collect();
+    let all: Vec<usize> = (0..groups.len()).collect();
     check_gradient(&start, |w, gradient| {
         let here = Mlp { parameters: w.to_vec(), ..mlp.clone() };
-        here.objective(examples, &rows, 0.1, &team, gradient)
+        here.objective(examples, &all, 0.1, &team, gradient)
     });
 }
 
@@ -165,11 +174,51 @@ fn fitted(table: &Table, params: &FitParams, threads: usize) -> (Head, Report) {
     fit(table, None, params, &team, &mut Silent, &Interrupt::default()).unwrap()
 }
 
+/// Blocks label every step by itself, which no solution's outcome does.
+fn steps() -> FitParams {
+    FitParams { objective: Objective::Step, ..FitParams::default() }
+}
+
+#[test]
+fn one_bad_step_carries_the_blame_for_a_wrong_solution() {
+    // A step is bad by itself; all steps of a solution are labelled alike, by whether none is.
+    let good = |row: &Row| row.states[9].to_f32() > -0.3;
+    let mut table = Table::new(origin());
+    for number in 0..300 {
+        let mut block = block(number, |_| true);
+        for pair in block.rows.chunks_exact_mut(2) {
+            let right = pair.iter().all(good);
+            pair.iter_mut().for_each(|row| row.right = right);
+        }
+        table.push(&origin(), &block).unwrap();
+    }
+    let params = FitParams { kind: Some(Kind::Linear), l2: vec![1e-4], ..FitParams::default() };
+    let (head, report) = fitted(&table, &params, 2);
+    let product = report.test_figures.solutions.iter().find(|s| s.aggregation == "product").unwrap();
+    assert!(product.figures.auroc.unwrap() > 0.99 && product.figures.ece < 0.05, "{product:?}");
+    assert_ne!(head.aggregation, crate::reward::Aggregation::Last);
+    let value = |row: &Row| {
+        let states: Vec<f32> = row.states.iter().map(|x| x.to_f32()).collect();
+        let hidden: Vec<f32> = if head.taps.len() == 2 { states[6..].to_vec() } else { states[9..].to_vec() };
+        head.value(&hidden, &[row.mean_logprob]).unwrap()
+    };
+    let rows: Vec<Row> = (400..500).flat_map(|number| block(number, |_| true).rows).collect();
+    let agree = rows.iter().filter(|row| (value(row) > 0.5) == good(row)).count();
+    assert!(
+        agree > rows.len() * 19 / 20,
+        "{agree} of {} steps are told apart without a label of their own",
+        rows.len()
+    );
+    let (_, plain) = fitted(&table, &FitParams { objective: Objective::Step, ..params }, 2);
+    let last = |report: &Report| report.test_figures.solutions[2].figures.auroc.unwrap();
+    assert!(last(&plain) <= last(&report) + 1e-3);
+}
+
 #[test]
 fn what_is_separable_is_separated_and_where_it_lies_is_found() {
     // Of the final state, mean over the rows, the first number: entry 6 + 3.
     let table = table(150, |states| states[9] > 0.1);
-    let params = FitParams { kind: Some(Kind::Linear), l2: vec![1e-4], ..FitParams::default() };
+    let params = FitParams { kind: Some(Kind::Linear), l2: vec![1e-4], ..steps() };
     let (head, report) = fitted(&table, &params, 2);
     assert_eq!((report.chosen.reading.as_str(), head.taps.as_slice()), ("final mean", [Tap::Final].as_slice()));
     let figures = &report.test_figures;
@@ -177,7 +226,9 @@ fn what_is_separable_is_separated_and_where_it_lies_is_found() {
         assert!(figures.auroc.unwrap() > 0.999 && figures.within.unwrap() > 0.999, "{figures:?}");
         assert!(figures.ece < 0.1 && figures.brier < 0.05, "{figures:?}");
     }
-    let picked = figures.picked;
+    let last = &figures.solutions[0];
+    let picked = last.picked;
+    assert_eq!(last.aggregation, "last");
     assert!(picked.best == picked.perfect && picked.blind < 0.6, "{picked:?}");
     assert!(report.test_confidence.all.auroc.unwrap() < 0.7);
     assert!(report.train.questions > 80 && report.valid.questions > 10 && figures.size.questions > 10);
@@ -190,7 +241,7 @@ fn what_is_separable_is_separated_and_where_it_lies_is_found() {
 fn a_hidden_layer_is_chosen_for_what_no_line_separates() {
     // A line tells a little of a band, enough to find where it lies.
     let table = table(300, |states| states[9] > -0.6 && states[9] < 0.3);
-    let params = FitParams { n_hidden: 16, l2: vec![1e-4], ..FitParams::default() };
+    let params = FitParams { n_hidden: 16, l2: vec![1e-4], ..steps() };
     let (head, report) = fitted(&table, &params, 2);
     assert_eq!((report.chosen.kind, head.layers.len()), (Kind::Mlp, 2));
     assert!(report.test_figures.all.auroc.unwrap() > 0.9, "{report:?}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use ruminate::exec::Team;
-use ruminate::learn::{self, Figures, FitParams, PartFigures, Report, Table, Tried};
+use ruminate::learn::{self, Figures, FitParams, PartFigures, Picked, Report, Table, Tried};
 use ruminate::observe::{Event, Interrupt, Observer};
 use serde_json::json;
 
@@ -31,6 +31,9 @@ pub struct HeadArgs {
     /// The network.
     #[arg(long, env = "RUMINATE_KIND", value_enum, default_value_t = Kind::Auto)]
     kind: Kind,
+    /// What a solution's outcome is the label of: the product of its steps' values, or every step's value.
+    #[arg(long, env = "RUMINATE_OBJECTIVE", value_enum, default_value_t = Objective::Product)]
+    objective: Objective,
     /// Units of the hidden layer.
     #[arg(long, env = "RUMINATE_HIDDEN", value_name = "N", default_value_t = 64)]
     hidden: usize,
@@ -55,6 +58,14 @@ enum Kind {
     Auto,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Objective {
+    /// One bad step makes a solution wrong.
+    Product,
+    /// Every step's value is the chance of a right answer from there on.
+    Step,
+}
+
 pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
     if args.files.iter().chain(&args.test).any(|file| *file == args.out) {
         return Err(Failure::usage("--out names a file of labelled steps that this run reads"));
@@ -64,6 +75,10 @@ pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
             Kind::Linear => Some(learn::Kind::Linear),
             Kind::Mlp => Some(learn::Kind::Mlp),
             Kind::Auto => None,
+        },
+        objective: match args.objective {
+            Objective::Product => learn::Objective::Product,
+            Objective::Step => learn::Objective::Step,
         },
         n_hidden: args.hidden,
         l2: args.l2.clone(),
@@ -85,12 +100,14 @@ pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
         let mut document = serde_json::to_value(&report)
             .map_err(|e| Failure::new(Code::Failure, format!("writing the report: {e}")))?;
         document["file"] = args.out.display().to_string().into();
+        document["aggregation"] = head.aggregation.name().into();
         document["fingerprint"] = head.fingerprint.as_str().into();
         document["calibration"] = json!({ "temperature": head.temperature, "bias": head.bias });
         return output.document(&document);
     }
     show(output, &report)?;
-    output.note(Style::Dim, &format!("head: {}", args.out.display()));
+    let by = head.aggregation.name();
+    output.note(Style::Dim, &format!("{}: take the steps' values together by --aggregation {by}", args.out.display()));
     Ok(())
 }
 
@@ -118,17 +135,27 @@ fn show(output: &Output, report: &Report) -> Result<(), Failure> {
     part_lines(output, "test", &report.test_figures)?;
     part_lines(output, "validation", &report.valid_figures)?;
     part_lines(output, "confidence", &report.test_confidence)?;
-    for (name, part) in [("head", &report.test_figures), ("confidence", &report.test_confidence)] {
-        let picked = &part.picked;
+    output.line("")?;
+    output.line("finished solutions      AUROC  within  picked")?;
+    for (name, part) in [("test", &report.test_figures), ("confidence", &report.test_confidence)] {
+        for solutions in &part.solutions {
+            let name = format!("{name}, {}", solutions.aggregation);
+            let [auroc, within] = [solutions.figures.auroc, solutions.figures.within].map(optional);
+            output.line(&format!("{name:<22} {auroc:>6}  {within:>6}  {:>5.1} %", 100.0 * solutions.picked.best))?;
+        }
+    }
+    if let Some(solutions) = report.test_figures.solutions.first() {
+        let &Picked { questions, blind, perfect, .. } = &solutions.picked;
+        let (blind, perfect) = (100.0 * blind, 100.0 * perfect);
         output.line(&format!(
-            "picking one finished sample by {name}: {:.1} % right of {} questions; blindly {:.1} %, perfectly {:.1} %",
-            100.0 * picked.best,
-            picked.questions,
-            100.0 * picked.blind,
-            100.0 * picked.perfect
+            "picking among {questions} questions' samples blindly {blind:.1} %, perfectly {perfect:.1} %"
         ))?;
     }
     Ok(())
+}
+
+fn optional(x: Option<f64>) -> String {
+    x.map_or_else(|| "-".to_owned(), |x| format!("{x:.3}"))
 }
 
 fn tried_name(tried: &Tried) -> String {
@@ -142,7 +169,6 @@ fn tried_name(tried: &Tried) -> String {
 fn part_lines(output: &Output, name: &str, part: &PartFigures) -> Result<(), Failure> {
     for (which, figures) in [("steps", &part.steps), ("ends", &part.finals)] {
         let &Figures { n, right, auroc, pr_auc, within, brier, ece, log_loss, .. } = figures;
-        let optional = |x: Option<f64>| x.map_or_else(|| "   -".to_owned(), |x| format!("{x:.3}"));
         output.line(&format!(
             "{:<18} {n:>7}  {right:.3}  {:>5}  {:>6}  {:>6}  {brier:.4}  {ece:.4}  {log_loss:.4}",
             format!("{name}, {which}"),
