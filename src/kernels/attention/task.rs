@@ -33,9 +33,9 @@ impl Task<'_> {
     }
 
     #[inline(always)]
-    fn head_of<E: Element>(&self, piece: &Piece) -> Head<'_, E> {
+    fn heads_of<E: Element>(&self, piece: &Piece, next: &Piece) -> [Head<'_, E>; 2] {
         let of = self.job.of;
-        of.pages[piece.page as usize].head(of.layout, of.layer, self.head)
+        [piece, next].map(|piece| of.pages[piece.page as usize].head(of.layout, of.layer, self.head))
     }
 
     #[inline(always)]
@@ -48,6 +48,11 @@ impl Task<'_> {
         let group = self.job.of.shape.n_group;
         piece.first_row * group..piece.end_row * group
     }
+}
+
+/// Every piece and the one after it; the last is its own.
+fn with_next(pieces: &[Piece]) -> impl Iterator<Item = (&Piece, &Piece)> {
+    pieces.iter().zip(pieces.iter().skip(1).chain(pieces.last()))
 }
 
 /// A whole task, in a buffer of its own.
@@ -96,11 +101,11 @@ fn scores_of_with<S: Simd>(
     }
     let q = Queries { data: queries, dim, lines, scale: task.job.of.shape.scale };
     let out = Lines { data: scores, first: first * stride, stride };
-    for piece in pieces {
+    for (piece, next) in with_next(pieces) {
         let (tokens, lines) = (task.tokens(piece), task.lines_of(piece));
         match task.job.of.layout.ty {
-            KvType::F16 => tile::score(s, &task.head_of::<f16>(piece), tokens, &q, lines, out),
-            KvType::Q8 => tile::score(s, &task.head_of::<i8>(piece), tokens, &q, lines, out),
+            KvType::F16 => tile::score(s, task.heads_of::<f16>(piece, next).each_ref(), tokens, &q, lines, out),
+            KvType::Q8 => tile::score(s, task.heads_of::<i8>(piece, next).each_ref(), tokens, &q, lines, out),
         }
     }
 }
@@ -155,11 +160,11 @@ fn values_of_with<S: Simd>(
     (0..lines).for_each(|line| sums_of(line).fill(0.0));
     let p = (&scores[first * stride..(first + lines) * stride], stride);
     let out = Lines { data: sums, first: first * padded, stride: padded };
-    for piece in &task.job.of.plan.pieces[task.cluster.pieces.clone()] {
+    for (piece, next) in with_next(&task.job.of.plan.pieces[task.cluster.pieces.clone()]) {
         let (tokens, lines, dims) = (task.tokens(piece), task.lines_of(piece), dims.clone());
         match task.job.of.layout.ty {
-            KvType::F16 => tile::sum(s, &task.head_of::<f16>(piece), tokens, p, lines, dims, out),
-            KvType::Q8 => tile::sum(s, &task.head_of::<i8>(piece), tokens, p, lines, dims, out),
+            KvType::F16 => tile::sum(s, task.heads_of::<f16>(piece, next).each_ref(), tokens, p, lines, dims, out),
+            KvType::Q8 => tile::sum(s, task.heads_of::<i8>(piece, next).each_ref(), tokens, p, lines, dims, out),
         }
     }
     for line in 0..lines {

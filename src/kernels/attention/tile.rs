@@ -8,7 +8,7 @@
 
 use super::page::{Head, PAGE_TOKENS};
 use crate::exec::Shards;
-use crate::simd::{Simd, WIDE};
+use crate::simd::{Simd, WIDE, prefetch};
 use half::f16;
 use std::ops::Range;
 
@@ -97,11 +97,12 @@ fn height(left: usize, most: usize) -> usize {
     left.div_ceil(left.div_ceil(most).max(1))
 }
 
-/// Scores of all `lines` with some tokens of a page.
+/// Scores of all `lines` with some tokens of a page. Meanwhile the keys of `next`, the page that follows, are fetched:
+/// the processor cannot guess where it lies.
 #[inline(always)]
 pub(super) fn score<S: Simd, E: Element>(
     s: S,
-    head: &Head<'_, E>,
+    [head, next]: [&Head<'_, E>; 2],
     tokens: Tokens,
     q: &Queries<'_>,
     lines: Range<usize>,
@@ -112,6 +113,8 @@ pub(super) fn score<S: Simd, E: Element>(
     let mut line = lines.start;
     while line < lines.end {
         let m = height(lines.end - line, most);
+        // The first lines fetch for all.
+        let head = [head, if line == lines.start { next } else { head }];
         if S::WIDE_REGISTERS >= 32 && vectors.len() == 2 {
             tile_of!(score_tile::<S, E, 2>, m, [1 2 3 4 5 6 7 8], (s, head, tokens, q, line, 0, out));
         } else {
@@ -127,7 +130,7 @@ pub(super) fn score<S: Simd, E: Element>(
 #[inline(always)]
 fn score_tile<S: Simd, E: Element, const M: usize, const N: usize>(
     s: S,
-    head: &Head<'_, E>,
+    [head, next]: [&Head<'_, E>; 2],
     tokens: Tokens,
     q: &Queries<'_>,
     line: usize,
@@ -135,10 +138,12 @@ fn score_tile<S: Simd, E: Element, const M: usize, const N: usize>(
     out: Lines<'_>,
 ) {
     let keys = head.keys;
+    let next = next.keys.as_ptr().wrapping_add(vector * WIDE);
     assert!(line + M <= q.lines && q.data.len() >= q.dim * q.lines);
     assert!((vector + N) * WIDE <= PAGE_TOKENS && keys.len() >= q.dim * PAGE_TOKENS);
     let mut acc = [[s.wide_splat(0.0); N]; M];
     for d in 0..q.dim {
+        prefetch(next.wrapping_add(d * PAGE_TOKENS).cast());
         let mut k = [s.wide_splat(0.0); N];
         for n in 0..N {
             // SAFETY: checked above: row `d` of the keys is inside the plane, and the vector is inside the row.
@@ -178,11 +183,12 @@ fn score_tile<S: Simd, E: Element, const M: usize, const N: usize>(
     }
 }
 
-/// Adds probability times value, for some tokens of a page, to the elements `dims` of all `lines` of `out`.
+/// Adds probability times value, for some tokens of a page, to the elements `dims` of all `lines` of `out`; meanwhile the
+/// values of `next` are fetched.
 #[inline(always)]
 pub(super) fn sum<S: Simd, E: Element>(
     s: S,
-    head: &Head<'_, E>,
+    [head, next]: [&Head<'_, E>; 2],
     tokens: Tokens,
     p: (&[f32], usize),
     lines: Range<usize>,
@@ -192,6 +198,7 @@ pub(super) fn sum<S: Simd, E: Element>(
     let mut line = lines.start;
     while line < lines.end {
         let m = height(lines.end - line, 6);
+        let head = [head, if line == lines.start { next } else { head }];
         let mut c = dims.start;
         while c < dims.end {
             let left = (dims.end - c) / WIDE;
@@ -214,7 +221,7 @@ pub(super) fn sum<S: Simd, E: Element>(
 #[inline(always)]
 fn sum_tile<S: Simd, E: Element, const M: usize, const N: usize>(
     s: S,
-    head: &Head<'_, E>,
+    [head, next]: [&Head<'_, E>; 2],
     tokens: Tokens,
     (p, stride): (&[f32], usize),
     line: usize,
@@ -222,6 +229,7 @@ fn sum_tile<S: Simd, E: Element, const M: usize, const N: usize>(
     out: Lines<'_>,
 ) {
     let values = head.values;
+    let next = next.values.as_ptr().wrapping_add(first);
     let width = values.len() / PAGE_TOKENS;
     let len = tokens.to - tokens.from;
     assert!(tokens.to <= PAGE_TOKENS && first + N * WIDE <= width);
@@ -237,6 +245,9 @@ fn sum_tile<S: Simd, E: Element, const M: usize, const N: usize>(
         }
     }
     for t in 0..len {
+        for line in 0..(N * WIDE * size_of::<E>()).div_ceil(64) {
+            prefetch(next.wrapping_add((tokens.from + t) * width).cast::<u8>().wrapping_add(64 * line));
+        }
         let mut v = [s.wide_splat(0.0); N];
         for n in 0..N {
             // SAFETY: checked above: the token is inside the page and the vector inside its row.
