@@ -63,9 +63,9 @@ pub struct FitParams {
 }
 
 impl Default for FitParams {
-    /// Both networks, the product of the steps, 64 hidden units, penalties from 0.001 to 0.1.
+    /// Both networks, the product of the steps, 64 hidden units, penalties from 0.0001 to 0.1.
     fn default() -> Self {
-        Self { kind: None, objective: Objective::Product, n_hidden: 64, l2: vec![1e-3, FIRST_L2, 1e-1], seed: 0 }
+        Self { kind: None, objective: Objective::Product, n_hidden: 64, l2: vec![1e-4, 1e-3, FIRST_L2, 1e-1], seed: 0 }
     }
 }
 
@@ -86,7 +86,7 @@ impl FitParams {
 /// a third part of `table` without one. A question's part depends on the question alone.
 ///
 /// All readings (each tap, all taps; last row and mean) are compared by a logistic regression; the best one is fitted with
-/// every penalty and with a hidden layer. Where steps stand for themselves, those that end a solution and those that do not
+/// every penalty, without and with a hidden layer. Where steps stand for themselves, those that end a solution and those that do not
 /// weigh half each.
 ///
 /// Errors: [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for parameters out of range, a part without both labels,
@@ -187,7 +187,8 @@ impl Fitter<'_> {
     fn best(&mut self, observer: &mut dyn Observer) -> Result<Fitted> {
         let readings = Reading::all(&self.table.origin().taps);
         let hidden_too = self.params.kind != Some(Kind::Linear);
-        let total = (readings.len() + self.params.l2.len() + usize::from(hidden_too)) as u64;
+        let nets = if hidden_too { 2 } else { 1 };
+        let total = (readings.len() + nets * self.params.l2.len()) as u64;
         let mut done = 0;
         let mut progress = || {
             done += 1;
@@ -207,11 +208,13 @@ impl Fitter<'_> {
             best = better(Some(best), self.linear(reading.clone(), l2, start)?);
             progress();
         }
-        if hidden_too {
-            let l2 = best.tried.l2;
-            let mlp = self.mlp(reading, l2)?;
-            best = if self.params.kind == Some(Kind::Mlp) { mlp } else { better(Some(best), mlp) };
+        let mut hidden: Option<Fitted> = None;
+        for &l2 in self.params.l2.iter().filter(|_| hidden_too) {
+            hidden = Some(better(hidden, self.mlp(reading.clone(), l2)?));
             progress();
+        }
+        if let Some(hidden) = hidden {
+            best = if self.params.kind == Some(Kind::Mlp) { hidden } else { better(Some(best), hidden) };
         }
         Ok(best)
     }

@@ -38,7 +38,13 @@ pub struct HeadArgs {
     #[arg(long, env = "RUMINATE_HIDDEN", value_name = "N", default_value_t = 64)]
     hidden: usize,
     /// Penalties on the weights to choose from.
-    #[arg(long, env = "RUMINATE_L2", value_name = "X,…", value_delimiter = ',', default_value = "0.001,0.01,0.1")]
+    #[arg(
+        long,
+        env = "RUMINATE_L2",
+        value_name = "X,…",
+        value_delimiter = ',',
+        default_value = "0.0001,0.001,0.01,0.1"
+    )]
     l2: Vec<f64>,
     /// Seed of a hidden layer's first weights and of its batches.
     #[arg(long, env = "RUMINATE_SEED", value_name = "S", default_value_t = 0)]
