@@ -89,7 +89,10 @@ fn show(output: &Output, outcome: &Outcome) -> Result<(), Failure> {
 }
 
 fn document(args: &Args, strategy: &str, outcome: &Outcome, model: &Loaded, width: width::Source) -> serde_json::Value {
-    let candidates = outcome.candidates.iter().map(|c| json!({"answer": c.answer, "votes": c.votes, "score": c.score}));
+    let candidates = outcome
+        .candidates
+        .iter()
+        .map(|c| json!({"answer": c.answer, "votes": c.votes, "weight": c.weight, "score": c.score}));
     json!({
         "answer": outcome.answer,
         "text": outcome.text,
