@@ -20,7 +20,7 @@ pub enum LoadMode {
     /// Map the file: pages are loaded on first use and shared with other processes.
     ///
     /// When the file changes under the mapping:
-    /// - [`Bytes::check_unchanged`] reports [`ErrorKind::FileChanged`]. Whoever computes from the bytes calls it after
+    /// - [`Bytes::check_unchanged`] reports [`FileChanged`](crate::ErrorKind::FileChanged). Whoever computes from the bytes calls it after
     ///   the computation and before using the result, so that no answer from changed bytes is ever handed out.
     /// - touching a page that lies wholly behind the new end raises `SIGBUS` (Unix): the process ends, it does not
     ///   compute on. No handler is installed, because a library must not own the host's signals.
@@ -31,7 +31,7 @@ pub enum LoadMode {
     Mmap,
     /// Copy the whole file into memory; later changes to the file have no effect.
     ///
-    /// A change *while* it is being copied is reported as [`ErrorKind::FileChanged`].
+    /// A change *while* it is being copied is reported as [`FileChanged`](crate::ErrorKind::FileChanged).
     Read,
 }
 
@@ -117,7 +117,7 @@ impl Bytes {
         matches!(&*self.holder, Holder::Mapped(_))
     }
 
-    /// An error of kind [`ErrorKind::FileChanged`] when a mapped file no longer has the size, the time of modification
+    /// An error of kind [`FileChanged`](crate::ErrorKind::FileChanged) when a mapped file no longer has the size, the time of modification
     /// or the identity it had when it was opened. One `fstat`, about a microsecond; nothing for bytes not mapped.
     ///
     /// It sees what the file system records: a change that leaves the recorded time as it was (two writes within one
