@@ -10,14 +10,13 @@ use super::figures::Valued;
 use super::linear::{self, Examples, Linear};
 use super::mlp::Mlp;
 use super::*;
-use crate::engine::toy::{EOG, N_EMBD, N_LAYER, ToyEngine, WORDS};
+use crate::engine::toy::{N_EMBD, N_LAYER, ToyEngine};
 use crate::engine::{Engine, SamplerParams, Stream, Tap};
 use crate::exec::Team;
 use crate::observe::{CancelToken, Interrupt, Silent};
 use crate::reward::verify::Number;
 use crate::reward::{Features, Head, HeadJudge, Judge, Step, StepId};
-use crate::search::Vocabulary;
-use crate::text::TokenId;
+use crate::search::toy::Words;
 use crate::{ErrorKind, Limits, Result};
 
 fn golden() -> Json {
@@ -409,26 +408,6 @@ fn lying_files_are_refused_or_sound() {
     assert_eq!(read(&many).unwrap(), []);
     many[head + 8..head + 16].copy_from_slice(&u64::MAX.to_le_bytes());
     assert_eq!(read(&many).unwrap_err().kind(), ErrorKind::Format);
-}
-
-struct Words;
-
-impl Vocabulary for Words {
-    type Stream = ();
-
-    fn stream(&self) {}
-
-    fn append(&self, (): &mut (), token: TokenId, text: &mut String) {
-        text.push_str(WORDS[token as usize]);
-    }
-
-    fn encode(&self, _text: &str) -> Result<Vec<TokenId>> {
-        Ok(Vec::new())
-    }
-
-    fn is_eog(&self, token: TokenId) -> bool {
-        token == EOG
-    }
 }
 
 #[test]

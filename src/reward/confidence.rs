@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::observe::Interrupt;
-use crate::reward::{Draw, Judge, NEUTRAL, Step};
+use crate::reward::{Aggregation, Draw, Judge, NEUTRAL, Step};
 
 /// Values a step by its draws, without any other model. A step without tokens is worth [`NEUTRAL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,11 @@ impl Judge for Confidence {
             Self::Logprob => "confidence:logprob",
             Self::Entropy => "confidence:entropy",
         }
+    }
+
+    /// The mean, in which long texts are worth no less than short ones.
+    fn aggregation(&self) -> Aggregation {
+        Aggregation::Mean
     }
 
     fn wants_entropy(&self) -> bool {

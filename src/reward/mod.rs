@@ -131,6 +131,11 @@ pub trait Judge: Send {
         false
     }
 
+    /// How its values of a text's steps become one, unless the search is told otherwise.
+    fn aggregation(&self) -> Aggregation {
+        Aggregation::Last
+    }
+
     /// A new search about `question`: all steps of the one before are forgotten.
     fn begin(&mut self, question: &str) -> Result<()> {
         let _ = question;

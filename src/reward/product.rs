@@ -3,7 +3,7 @@
 use crate::engine::Tap;
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
-use crate::reward::{Features, Judge, JudgeUsage, Step, StepId};
+use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId};
 
 /// How the values of several judges become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,11 @@ impl Judge for Product {
 
     fn taps(&self) -> &[Tap] {
         &self.taps
+    }
+
+    /// The first judge's.
+    fn aggregation(&self) -> Aggregation {
+        self.judges.first().map_or(Aggregation::Last, |judge| judge.aggregation())
     }
 
     fn wants_entropy(&self) -> bool {

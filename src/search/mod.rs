@@ -17,6 +17,8 @@ mod vote;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod toy;
 
 pub use self::algo::{
     Algo, Backup, BudgetForcingParams, DeepConfParams, MctsParams, RebaseParams, Selection, SpeculativeRejectionParams,
@@ -58,8 +60,8 @@ pub struct SearchParams {
     pub max_tokens: u64,
     /// Where steps end.
     pub step: StepRule,
-    /// How the judge's values of a text's steps become one.
-    pub aggregation: Aggregation,
+    /// How the judge's values of a text's steps become one. Without it, as the judge says.
+    pub aggregation: Option<Aggregation>,
     /// Children that compete for one place in beam search, DVTS and lookahead; at least 1. Published: 4.
     pub beam_width: usize,
     /// Steps of a lookahead rollout. Published: 0 (search-and-learn) to 3 (Snell et al.).
@@ -95,7 +97,7 @@ impl Default for SearchParams {
             sampler: SamplerParams { temperature: 0.8, ..SamplerParams::default() },
             max_tokens: 512,
             step: StepRule::default(),
-            aggregation: Aggregation::Last,
+            aggregation: None,
             beam_width: 4,
             lookahead: 3,
             rebase: RebaseParams::default(),

@@ -5,35 +5,16 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::*;
-use crate::engine::toy::{EOG, ToyEngine, WORDS};
+use crate::engine::toy::ToyEngine;
 use crate::engine::{SamplerParams, Stream};
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
 use crate::observe::{CancelToken, Event, Observer, Silent};
-use crate::search::{self, Algo, Budget, EarlyStop, Outcome, SearchParams, Vocabulary};
+use crate::search::toy::Words;
+use crate::search::{self, Algo, Budget, EarlyStop, Outcome, SearchParams};
 use crate::text::TokenId;
 
 const PROMPT: [TokenId; 5] = [3, 11, 12, 4, 13];
-
-struct Words;
-
-impl Vocabulary for Words {
-    type Stream = ();
-
-    fn stream(&self) {}
-
-    fn append(&self, (): &mut (), token: TokenId, text: &mut String) {
-        text.push_str(WORDS[token as usize]);
-    }
-
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
-        Ok((0..).zip(WORDS).filter(|(_, word)| text.contains(word)).map(|(token, _)| token).collect())
-    }
-
-    fn is_eog(&self, token: TokenId) -> bool {
-        token == EOG
-    }
-}
 
 fn params() -> SearchParams {
     SearchParams { n: 9, max_tokens: 40, seed: 5, early_stop: EarlyStop::Never, ..SearchParams::default() }

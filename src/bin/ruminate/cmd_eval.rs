@@ -11,7 +11,7 @@ use ruminate::storage;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::dataset::{Dataset, Format, Question};
+use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, env = "RUMINATE_FORMAT", value_enum)]
     format: Option<Format>,
     /// Rows from A on, B left out, counted from 0; all without it.
-    #[arg(long, env = "RUMINATE_ROWS", value_name = "A..B", value_parser = rows)]
+    #[arg(long, env = "RUMINATE_ROWS", value_name = "A..B", value_parser = dataset::rows)]
     rows: Option<Range<usize>>,
     /// Rows to leave out at the start.
     #[arg(long, env = "RUMINATE_OFFSET", value_name = "N", default_value_t = 0, conflicts_with = "rows")]
@@ -135,14 +135,11 @@ impl Args {
         if self.repeat == 0 {
             return Err(Failure::usage("--repeat counts from 1"));
         }
-        let chosen = match &self.rows {
-            Some(rows) => rows.start..if rows.end == usize::MAX { n } else { rows.end },
+        let rows = match &self.rows {
+            Some(rows) => rows.clone(),
             None => self.offset..self.limit.map_or(n, |limit| self.offset.saturating_add(limit).min(n)),
         };
-        if chosen.is_empty() || chosen.end > n {
-            return Err(Failure::usage(format!("rows {}..{} of a set of {n} rows", chosen.start, chosen.end)));
-        }
-        Ok(chosen)
+        dataset::within(rows, n)
     }
 }
 
@@ -241,28 +238,4 @@ fn whole(about: Value, summaries: &[Summary], questions: &[Question], records: &
     }
     document["configs"] = configs.into();
     Ok(document)
-}
-
-/// `A..B` or `A..`.
-pub fn rows(text: &str) -> Result<Range<usize>, String> {
-    let (start, end) = text.split_once("..").ok_or("write A..B, such as 0..100")?;
-    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is no row"));
-    let end = if end.trim().is_empty() { usize::MAX } else { number(end)? };
-    let start = if start.trim().is_empty() { 0 } else { number(start)? };
-    if start < end { Ok(start..end) } else { Err("the range is empty".to_owned()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_a_half_open_range() {
-        assert_eq!(rows("0..100"), Ok(0..100));
-        assert_eq!(rows(" 7 .. "), Ok(7..usize::MAX));
-        assert_eq!(rows("..3"), Ok(0..3));
-        for bad in ["", "5", "5..5", "9..3", "a..b", "-1..4", "1..2..3", "99999999999999999999.."] {
-            assert!(rows(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -36,6 +36,7 @@ mod signal;
 mod size;
 mod source;
 mod spent;
+mod strategy_args;
 mod watch;
 mod width;
 

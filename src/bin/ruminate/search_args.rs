@@ -1,37 +1,25 @@
 //! The flags of a search, shared by every command that searches.
 
-use std::ops::Deref;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use ruminate::engine::SamplerParams;
-use ruminate::reason::{self, FewShot, Strategy};
 use ruminate::search::{
     Aggregation, Algo, Budget, BudgetForcingParams, DeepConfParams, EarlyStop, PowerModel, SearchParams, StepRule, Vote,
 };
 
 use crate::exit::Failure;
 use crate::judge_args::JudgeArgs;
-use crate::{dataset, size, width};
+use crate::strategy_args::{Chosen, StrategyArgs};
+use crate::{size, width};
 
 #[derive(clap::Args)]
 pub struct SearchArgs {
     /// How to search.
     #[arg(long, env = "RUMINATE_ALGO", value_name = "NAME", default_value = "best-of-n", value_delimiter = ',', value_parser = algo)]
     algo: Vec<Algo>,
-    /// How the question is put: `direct` gives it as it is, `cot` asks for steps, `few-shot` puts examples before it. Without
-    /// it, `few-shot` if there are --shots, else `direct` for the built-in model, which knows nothing else, and `cot` for
-    /// others.
-    #[arg(long, env = "RUMINATE_STRATEGY", value_name = "NAME")]
-    strategy: Option<String>,
-    /// Examples to put before the question, as turns of the conversation: a question set, as `eval` reads it, with worked
-    /// answers.
-    #[arg(long, env = "RUMINATE_SHOTS", value_name = "FILE")]
-    shots: Option<PathBuf>,
-    /// Examples to take from the top of the --shots file.
-    #[arg(long, env = "RUMINATE_N_SHOTS", value_name = "N", default_value_t = 4, requires = "shots")]
-    n_shots: usize,
+    #[command(flatten)]
+    strategy: StrategyArgs,
     /// Samples, at most.
     #[arg(long, env = "RUMINATE_N", value_name = "N", default_value = "8", value_delimiter = ',')]
     n: Vec<usize>,
@@ -45,9 +33,10 @@ pub struct SearchArgs {
     /// `weighted`.
     #[arg(long, env = "RUMINATE_VOTE", value_name = "NAME", value_parser = vote)]
     vote: Option<Vote>,
-    /// How the values of a text's steps become one: `last`, `min`, `product`, `mean`, `window:N`.
-    #[arg(long, env = "RUMINATE_AGGREGATION", value_name = "NAME", default_value = "last", value_parser = aggregation)]
-    aggregation: Aggregation,
+    /// How the values of a text's steps become one: `last`, `min`, `product`, `mean`, `window:N`. Without it, as suits the
+    /// judge: a head by what was chosen when it was fitted, the sum checker by the least.
+    #[arg(long, env = "RUMINATE_AGGREGATION", value_name = "NAME", value_parser = aggregation)]
+    aggregation: Option<Aggregation>,
     /// Steps that compete for one place in beam search, DVTS and lookahead.
     #[arg(long, env = "RUMINATE_BEAM_WIDTH", value_name = "M", default_value_t = 4)]
     beam_width: usize,
@@ -124,12 +113,6 @@ pub struct Setting {
     pub budget_ms: Option<u64>,
 }
 
-/// A strategy that needs nothing, or one made of examples.
-pub enum Chosen {
-    Named(&'static dyn Strategy),
-    FewShot(FewShot),
-}
-
 impl SearchArgs {
     /// Every combination of the values of --algo, --n, --budget-tokens and --budget-ms once, the last one changing fastest.
     pub fn settings(&self) -> Vec<Setting> {
@@ -167,18 +150,7 @@ impl SearchArgs {
 
     /// How the question is put: as the flags say, else with an instruction to go step by step if the model `needs_one`.
     pub fn strategy(&self, needs_one: bool) -> Result<Chosen, Failure> {
-        match (self.strategy.as_deref(), &self.shots) {
-            (None | Some(FewShot::NAME), Some(path)) => {
-                Ok(Chosen::FewShot(FewShot::new(dataset::shots(path, self.n_shots)?)))
-            }
-            (Some(FewShot::NAME), None) => {
-                Err(Failure::usage("--strategy few-shot takes its examples from --shots FILE"))
-            }
-            (Some(name), Some(_)) => Err(Failure::usage(format!("--strategy {name} uses no --shots"))),
-            (name, None) => {
-                Ok(Chosen::Named(reason::by_name(name.unwrap_or(if needs_one { "cot" } else { "direct" }))?))
-            }
-        }
+        self.strategy.choose(needs_one)
     }
 
     pub fn params(&self, setting: &Setting, stop_at_answer: bool, seed: u64) -> SearchParams {
@@ -238,7 +210,7 @@ impl SearchArgs {
         serde_json::json!({
             "judge": self.judge.record(),
             "vote": self.vote.map(Vote::name),
-            "aggregation": self.aggregation.name(),
+            "aggregation": self.aggregation.map(|aggregation| aggregation.name()),
             "beam_width": self.beam_width,
             "separator": self.separator,
             "step_tokens": self.step_tokens,
@@ -278,17 +250,6 @@ impl Setting {
             name += &format!(" ms={ms}");
         }
         name
-    }
-}
-
-impl Deref for Chosen {
-    type Target = dyn Strategy;
-
-    fn deref(&self) -> &(dyn Strategy + 'static) {
-        match self {
-            Self::Named(strategy) => *strategy,
-            Self::FewShot(strategy) => strategy,
-        }
     }
 }
 

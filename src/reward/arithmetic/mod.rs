@@ -5,7 +5,7 @@ mod claims;
 use self::claims::claims;
 use crate::error::Result;
 use crate::observe::Interrupt;
-use crate::reward::{Judge, NEUTRAL, Step};
+use crate::reward::{Aggregation, Judge, NEUTRAL, Step};
 
 /// Values a step by the sums in it: 0 when one is wrong, 1 when there are some and all are right, [`NEUTRAL`] when there
 /// are none.
@@ -43,6 +43,11 @@ pub fn check(text: &str) -> Sums {
 impl Judge for Arithmetic {
     fn name(&self) -> &str {
         "arithmetic"
+    }
+
+    /// The least: one wrong sum spoils the text.
+    fn aggregation(&self) -> Aggregation {
+        Aggregation::Min
     }
 
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {

@@ -1,7 +1,8 @@
 //! What a chat template writes around messages, found once, so that a turn can be added without rendering the others.
 
+use super::opening;
 use crate::error::{Error, Result};
-use crate::text::{ChatMessage, ChatTemplate};
+use crate::text::{ChatMessage, ChatTemplate, TokenId, Tokenizer};
 
 /// The texts between the messages of a conversation of turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,14 @@ impl Frames {
                 "the chat template does not write all turns alike, so that a step cannot be added as a turn",
             )
         })
+    }
+
+    /// The tokens of the question's turn and of what opens the assistant's.
+    pub fn ask(&self, tokenizer: &Tokenizer, question: &str) -> Result<Vec<TokenId>> {
+        let mut tokens = opening(tokenizer, &self.open, true)?;
+        tokens.extend(tokenizer.encode_more(question.trim(), false)?);
+        tokens.extend(tokenizer.encode_more(&self.to_assistant, true)?);
+        Ok(tokens)
     }
 
     fn split(text: &str) -> Option<Self> {

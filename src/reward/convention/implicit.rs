@@ -1,7 +1,7 @@
 //! Implicit process rewards (EurusPRM, ImplicitPRM, PRIME; arXiv 2412.01981).
 
 use super::frames::Frames;
-use super::{Convention, Passage, Place, Reader, opening};
+use super::{Convention, Passage, Place, Reader};
 use crate::error::Result;
 use crate::reward::Aggregation;
 use crate::text::{ChatTemplate, TokenId, Tokenizer};
@@ -54,10 +54,7 @@ impl Convention for Implicit {
     }
 
     fn prompt(&self, tokenizer: &Tokenizer, question: &str) -> Result<Vec<TokenId>> {
-        let mut tokens = opening(tokenizer, &self.frames.open, true)?;
-        tokens.extend(tokenizer.encode_more(question.trim(), false)?);
-        tokens.extend(tokenizer.encode_more(&self.frames.to_assistant, true)?);
-        Ok(tokens)
+        self.frames.ask(tokenizer, question)
     }
 
     fn step(&self, tokenizer: &Tokenizer, place: &Place<'_>) -> Result<Passage> {

@@ -1,7 +1,7 @@
 //! Qwen2.5-Math-PRM-7B and -72B, and ReasonFlux-PRM-7B, which is written alike (arXiv 2501.07301).
 
 use super::frames::Frames;
-use super::{Convention, Passage, Place, Reader, opening};
+use super::{Convention, Passage, Place, Reader};
 use crate::error::{Error, Result};
 use crate::reward::{Aggregation, Head};
 use crate::text::{ChatTemplate, TokenId, Tokenizer};
@@ -45,10 +45,7 @@ impl Convention for QwenPrm {
     }
 
     fn prompt(&self, tokenizer: &Tokenizer, question: &str) -> Result<Vec<TokenId>> {
-        let mut tokens = opening(tokenizer, &self.frames.open, true)?;
-        tokens.extend(tokenizer.encode_more(question.trim(), false)?);
-        tokens.extend(tokenizer.encode_more(&self.frames.to_assistant, true)?);
-        Ok(tokens)
+        self.frames.ask(tokenizer, question)
     }
 
     fn step(&self, tokenizer: &Tokenizer, place: &Place<'_>) -> Result<Passage> {

@@ -8,6 +8,7 @@ use super::grove::{Grove, Reading, Reads};
 use crate::engine::{Engine, Tap, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Interrupt;
+use crate::reward::Aggregation;
 use crate::reward::convention::{Convention, Passage, Reader, RewardMode};
 use crate::reward::{Judge, JudgeUsage, Step, StepId};
 use crate::text::{TokenId, Tokenizer};
@@ -87,6 +88,10 @@ impl<E: Engine> ImplicitJudge<E> {
 impl<E: Engine> Judge for ImplicitJudge<E> {
     fn name(&self) -> &str {
         self.writer.convention.name()
+    }
+
+    fn aggregation(&self) -> Aggregation {
+        self.writer.convention.aggregation()
     }
 
     fn begin(&mut self, question: &str) -> Result<()> {

@@ -16,6 +16,7 @@ use self::grove::{Grove, Reading, Reads};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
+use crate::reward::Aggregation;
 use crate::reward::convention::{Convention, Passage, Place, Reader};
 use crate::reward::{Judge, JudgeUsage, Step, StepId};
 use crate::text::Tokenizer;
@@ -94,6 +95,10 @@ impl<E: Engine> ExternalJudge<E> {
 impl<E: Engine> Judge for ExternalJudge<E> {
     fn name(&self) -> &str {
         self.writer.convention.name()
+    }
+
+    fn aggregation(&self) -> Aggregation {
+        self.writer.convention.aggregation()
     }
 
     fn begin(&mut self, question: &str) -> Result<()> {

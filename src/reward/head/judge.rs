@@ -4,7 +4,7 @@ use super::{Extra, Head, Pool, Purpose};
 use crate::engine::{ModelInfo, Tap};
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
-use crate::reward::{Draw, Features, Judge, Step};
+use crate::reward::{Aggregation, Draw, Features, Judge, Step};
 
 /// The value of a step about which a judge knows nothing.
 pub const NEUTRAL: f32 = 0.5;
@@ -82,6 +82,10 @@ impl Judge for HeadJudge {
 
     fn taps(&self) -> &[Tap] {
         &self.head.taps
+    }
+
+    fn aggregation(&self) -> Aggregation {
+        self.head.aggregation
     }
 
     fn wants_entropy(&self) -> bool {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::engine::Tap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Interrupt;
-use crate::reward::{Features, Judge, JudgeUsage, Step, StepId};
+use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId};
 use crate::search::budget::Usage;
 use crate::search::tree::{NodeId, Tree};
 
@@ -39,6 +39,11 @@ impl<'a, 'j> Judging<'a, 'j> {
     /// The judge's name, or an empty text.
     pub fn name(&self) -> String {
         self.judge.as_deref().map(|judge| judge.name().to_owned()).unwrap_or_default()
+    }
+
+    /// How its values become one.
+    pub fn aggregation(&self) -> Aggregation {
+        self.judge.as_deref().map_or(Aggregation::Last, |judge| judge.aggregation())
     }
 
     /// Hidden states to ask the engine for.

@@ -98,7 +98,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             rules: Rules { stop_at_answer: params.stop_at_answer, step: params.step.clone() },
             drawing: Sampler::new(params.sampler.clone())?,
             greedy: Sampler::new(SamplerParams { temperature: 0.0, ..params.sampler.clone() })?,
-            tree: Tree::new(params.seed, params.aggregation),
+            tree: Tree::new(params.seed, params.aggregation.unwrap_or(judging.aggregation())),
             ledger: Ledger::new(&params.budget, Usage::default()),
             rows: Rows::new(),
             judging,

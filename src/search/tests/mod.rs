@@ -5,39 +5,14 @@ mod limits;
 mod saved;
 mod schedule;
 
+use super::toy::Words;
 use super::*;
 use crate::engine::Tap;
-use crate::engine::toy::{EOG, ToyEngine, WORDS};
+use crate::engine::toy::ToyEngine;
 use crate::observe::{Interrupt, Silent};
 use crate::reward::{Step, StepId};
 
 const PROMPT: [TokenId; 5] = [3, 11, 12, 4, 13];
-
-struct Words;
-
-impl Vocabulary for Words {
-    type Stream = ();
-
-    fn stream(&self) {}
-
-    fn append(&self, (): &mut (), token: TokenId, text: &mut String) {
-        text.push_str(WORDS[token as usize]);
-    }
-
-    fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
-        let mut text = text.replace("Wait", " so");
-        let mut tokens = Vec::new();
-        while let Some(token) = WORDS.iter().rposition(|word| text.starts_with(word)) {
-            text = text.split_off(WORDS[token].len());
-            tokens.push(token as TokenId);
-        }
-        Ok(tokens)
-    }
-
-    fn is_eog(&self, token: TokenId) -> bool {
-        token == EOG
-    }
-}
 
 /// Every algorithm, with every way to stop.
 fn algorithms() -> Vec<SearchParams> {

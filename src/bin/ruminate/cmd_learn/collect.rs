@@ -9,17 +9,16 @@ use ruminate::ErrorKind;
 use ruminate::engine::{Engine, SamplerParams, Tap};
 use ruminate::learn::{self, Block, Origin, Recorder, RowWriter};
 use ruminate::observe::{CancelToken, Silent};
-use ruminate::reason::{self, FewShot, Strategy};
+use ruminate::reason::{self, Strategy};
 use ruminate::search::SearchParams;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::cmd_eval::rows;
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style};
-use crate::search_args::Chosen;
+use crate::strategy_args::StrategyArgs;
 use crate::{input, signal, size, width};
 
 /// Sample solutions of a question set and keep every step's hidden states, labelled with the solution's outcome.
@@ -35,7 +34,7 @@ pub struct CollectArgs {
     #[arg(long, env = "RUMINATE_FORMAT", value_enum)]
     format: Option<Format>,
     /// Rows from A on, B left out, counted from 0; all without it.
-    #[arg(long, env = "RUMINATE_ROWS", value_name = "A..B", value_parser = rows)]
+    #[arg(long, env = "RUMINATE_ROWS", value_name = "A..B", value_parser = dataset::rows)]
     rows: Option<Range<usize>>,
     /// The i-th of n parts of the rows, i from 0: parts can be collected on several machines.
     #[arg(long, env = "RUMINATE_SHARD", value_name = "I/N", value_parser = shard)]
@@ -50,15 +49,8 @@ pub struct CollectArgs {
     /// Samples of every question.
     #[arg(long, env = "RUMINATE_N", value_name = "N", default_value_t = 16)]
     n: usize,
-    /// How the question is put: `direct`, `cot` or `few-shot`. Without it, as `solve` does.
-    #[arg(long, env = "RUMINATE_STRATEGY", value_name = "NAME")]
-    strategy: Option<String>,
-    /// Examples to put before the question: a question set with worked answers.
-    #[arg(long, env = "RUMINATE_SHOTS", value_name = "FILE")]
-    shots: Option<PathBuf>,
-    /// Examples to take from the top of the --shots file.
-    #[arg(long, env = "RUMINATE_N_SHOTS", value_name = "N", default_value_t = 4, requires = "shots")]
-    n_shots: usize,
+    #[command(flatten)]
+    strategy: StrategyArgs,
     /// Samples decoded at once, at most; measured without it.
     #[arg(long, env = "RUMINATE_WIDTH", value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     width: Option<usize>,
@@ -96,7 +88,7 @@ pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
     let data = Dataset::parse(&text, args.format);
     let data = data.map_err(|e| Failure::data(format!("{}: {e}", args.file.display())))?;
     let numbers = args.numbers(data.questions.len())?;
-    let strategy = args.strategy(args.model.source.model.is_some() && !data.format.is_puzzle())?;
+    let strategy = args.strategy.choose(args.model.source.model.is_some() && !data.format.is_puzzle())?;
     let params = args.params(&*strategy);
     params.validate()?;
     let mut model = args.model.load()?;
@@ -194,29 +186,9 @@ fn show(
 impl CollectArgs {
     /// The chosen rows of a set of `n`.
     fn numbers(&self, n: usize) -> Result<Vec<usize>, Failure> {
-        let chosen = self.rows.clone().unwrap_or(0..n);
-        let chosen = chosen.start..if chosen.end == usize::MAX { n } else { chosen.end };
-        if chosen.is_empty() || chosen.end > n {
-            return Err(Failure::usage(format!("rows {}..{} of a set of {n} rows", chosen.start, chosen.end)));
-        }
+        let chosen = dataset::within(self.rows.clone().unwrap_or(0..n), n)?;
         let (part, parts) = self.shard.unwrap_or((0, 1));
         Ok(chosen.filter(|number| number % parts == part).collect())
-    }
-
-    /// How the question is put, by the rules of `solve`.
-    fn strategy(&self, needs_one: bool) -> Result<Chosen, Failure> {
-        match (self.strategy.as_deref(), &self.shots) {
-            (None | Some(FewShot::NAME), Some(path)) => {
-                Ok(Chosen::FewShot(FewShot::new(dataset::shots(path, self.n_shots)?)))
-            }
-            (Some(FewShot::NAME), None) => {
-                Err(Failure::usage("--strategy few-shot takes its examples from --shots FILE"))
-            }
-            (Some(name), Some(_)) => Err(Failure::usage(format!("--strategy {name} uses no --shots"))),
-            (name, None) => {
-                Ok(Chosen::Named(reason::by_name(name.unwrap_or(if needs_one { "cot" } else { "direct" }))?))
-            }
-        }
     }
 
     fn params(&self, strategy: &dyn Strategy) -> SearchParams {

@@ -113,7 +113,7 @@ pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
     }
     show(output, &report)?;
     let by = head.aggregation.name();
-    output.note(Style::Dim, &format!("{}: take the steps' values together by --aggregation {by}", args.out.display()));
+    output.note(Style::Dim, &format!("{}: a search takes the steps' values together by {by}", args.out.display()));
     Ok(())
 }
 

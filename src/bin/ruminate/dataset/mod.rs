@@ -2,6 +2,7 @@
 
 mod format;
 mod gold;
+mod rows;
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use ruminate::reason::Shot;
 
 pub use self::format::Format;
 pub use self::gold::Gold;
+pub use self::rows::{rows, within};
 
 use crate::exit::Failure;
 use crate::input;
