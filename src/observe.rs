@@ -64,6 +64,9 @@ pub enum Event<'a> {
         logprob: f64,
         /// What a judge makes of it, in [0, 1].
         score: Option<f32>,
+        /// What the text from the prompt's end to here is worth, in [0, 1]: the judge's values of its steps as one, or how
+        /// sure the model was of it.
+        value: f64,
         /// Why it stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence` or `interrupted`.
         end: &'a str,
         /// The answer found in the text from the prompt's end to here, if there was one.

@@ -205,6 +205,7 @@ mod tests {
             tokens,
             logprob: 0.0,
             score: None,
+            value: 0.0,
             end,
             answer,
             policy_tokens: 0,

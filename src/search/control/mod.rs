@@ -282,6 +282,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             tokens: &node.tokens,
             logprob: node.logprob,
             score: self.tree.score(id),
+            value: self.tree.value(id),
             end: node.end.map_or("", End::name),
             answer: found.as_ref().map(|found| found.answer.text()),
             policy_tokens: self.ledger.usage.policy_tokens,

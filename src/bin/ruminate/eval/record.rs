@@ -53,7 +53,7 @@ pub struct Sample {
     pub tokens: u64,
     /// The geometric mean of its tokens' probabilities.
     pub confidence: f64,
-    /// What a judge makes of its last step.
+    /// What a judge makes of it as a whole.
     pub score: Option<f64>,
 }
 

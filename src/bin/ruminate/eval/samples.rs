@@ -28,7 +28,7 @@ impl Samples {
 
 impl Observer for Samples {
     fn event(&mut self, event: &Event<'_>) {
-        if let Event::NodeDone { node, parent, tokens, logprob, score, end, answer, .. } = *event {
+        if let Event::NodeDone { node, parent, tokens, logprob, score, value, end, answer, .. } = *event {
             let (before, so_far) = self.paths.get(&parent).copied().unwrap_or_default();
             let (tokens, logprob) = (before + tokens.len() as u64, so_far + logprob);
             self.paths.insert(node, (tokens, logprob));
@@ -42,7 +42,7 @@ impl Observer for Samples {
                 complete: matches!(end, "eog" | "answer"),
                 tokens,
                 confidence: (logprob / tokens.max(1) as f64).exp(),
-                score: score.map(f64::from),
+                score: score.map(|_| value),
             };
             self.done.insert(node, sample);
         }
