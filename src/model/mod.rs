@@ -1,5 +1,6 @@
 //! What a GGUF file says about its network: configuration, weights, one file per architecture.
 
+mod adapter;
 pub mod arch;
 mod config;
 mod packed_cache;
@@ -7,6 +8,7 @@ mod rope;
 mod tensor;
 mod weights;
 
+pub use adapter::{Adapter, Lora, Projection};
 pub use config::{Config, Window};
 pub(crate) use rope::push_rope;
 pub use rope::{Rope, RopeFactors, Yarn};

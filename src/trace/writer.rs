@@ -75,7 +75,9 @@ impl<W: Write + Send> Observer for TraceWriter<'_, W> {
                 self.write(&Record::NodeStarted { node, parent, greedy, ms });
             }
             Event::NodeText { node, text } if self.text => self.write(&Record::NodeText { node, text, ms }),
-            Event::NodeDone { node, parent, text, tokens, logprob, score, end, answer, policy_tokens, wall_ms, .. } => {
+            Event::NodeDone {
+                node, parent, text, tokens, logprob, score, end, answer, policy_tokens, wall_ms, ..
+            } => {
                 self.write(&Record::NodeDone {
                     node,
                     parent,
