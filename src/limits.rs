@@ -36,6 +36,8 @@ pub struct Limits {
     pub layers: u32,
     /// Width of the residual stream, the feed-forward layer and one head, in elements.
     pub width: u32,
+    /// Rank of an adapter's factors. Published ones stay below 512.
+    pub lora_rank: u32,
     /// Branches alive at once in one engine.
     pub branches: usize,
     /// Tokens in one forward pass.
@@ -67,6 +69,7 @@ impl Default for Limits {
             template_fuel: 1_000_000,
             layers: 1_024,
             width: 1 << 20,
+            lora_rank: 4_096,
             branches: 4_096,
             batch_tokens: 1 << 20,
             trace_bytes: 1 << 30,

@@ -1,21 +1,21 @@
-//! A short name for what a model's headers say.
+//! A short name for the headers of a model, and for the numbers of an adapter.
 
 /// A digest of headers: FNV-1a with a 128-bit state, taking eight bytes at a step.
 ///
 /// It tells files apart by accident, not against an adversary. The fold after each product carries high bits down,
 /// which plain FNV over words would lack.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fingerprint(u128);
+pub(crate) struct Fingerprint(u128);
 
 const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 impl Fingerprint {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(OFFSET)
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
         let (words, tail) = bytes.as_chunks::<8>();
         for word in words {
@@ -28,7 +28,7 @@ impl Fingerprint {
         self.word(u64::from_le_bytes(last));
     }
 
-    pub(super) fn hex(self) -> String {
+    pub(crate) fn hex(self) -> String {
         format!("{:032x}", self.0)
     }
 

@@ -19,6 +19,7 @@ mod writer;
 
 pub use directory::TensorInfo;
 pub use file::Gguf;
+pub(crate) use fingerprint::Fingerprint;
 pub use metadata::Metadata;
 pub use str_array::StrArray;
 pub use value::{Array, Value};

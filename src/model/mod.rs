@@ -8,7 +8,7 @@ mod rope;
 mod tensor;
 mod weights;
 
-pub use adapter::{Adapter, Lora, Projection};
+pub use adapter::{Adapter, Lora, MergeFormat, Merged, Projection, merge};
 pub use config::{Config, Window};
 pub(crate) use rope::push_rope;
 pub use rope::{Rope, RopeFactors, Yarn};

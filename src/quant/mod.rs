@@ -117,6 +117,14 @@ impl QuantType {
         names::of_ggml(self as u32).unwrap_or("unknown")
     }
 
+    /// Whether [`quantize`](Self::quantize) writes this format; the others are only read.
+    pub const fn is_written(self) -> bool {
+        matches!(
+            self,
+            Self::F32 | Self::F16 | Self::BF16 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0
+        )
+    }
+
     /// Elements in one block.
     pub const fn block_len(self) -> usize {
         match self {
@@ -246,7 +254,9 @@ mod tests {
         for ty in QuantType::ALL.into_iter().filter(|ty| !QUANTIZED.contains(ty)) {
             let e = ty.quantize(&[0.0; 256]).unwrap_err();
             assert!(e.kind() == ErrorKind::Unsupported && e.to_string().contains(ty.name()), "{e}");
+            assert!(!ty.is_written());
         }
+        assert!(QUANTIZED.iter().all(|ty| ty.is_written()));
     }
 
     #[test]

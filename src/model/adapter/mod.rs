@@ -1,12 +1,19 @@
 //! LoRA adapters: beside a frozen matrix W stands a product of two small ones, `y = W x + s B (A x)`
 //! (<https://arxiv.org/abs/2106.09685>).
 
+mod file;
+mod merge;
 mod projection;
+mod stored;
+#[cfg(test)]
+mod tests;
 
+pub use merge::{MergeFormat, Merged, merge};
 pub use projection::Projection;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Config;
+use crate::gguf::Fingerprint;
+use crate::model::{Config, Model};
 
 /// The two factors beside one matrix.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +33,12 @@ pub struct Adapter {
     pub name: String,
     /// `general.architecture` of its base.
     pub architecture: String,
+    /// [`Model::fingerprint`] of its base, or an empty string when it is not known.
+    pub base_fingerprint: String,
     /// The products count `alpha / rank` times, or once where it is 0.
     pub alpha: f32,
+    /// Inputs and outputs of the base's matrices, in the order of [`Projection::ALL`].
+    shapes: [(usize, usize); Projection::ALL.len()],
     layers: Vec<[Option<Lora>; Projection::ALL.len()]>,
 }
 
@@ -35,7 +46,14 @@ impl Adapter {
     /// An adapter for models of this configuration that changes nothing yet.
     pub fn new(config: &Config, alpha: f32) -> Self {
         let layers = vec![[const { None }; Projection::ALL.len()]; config.n_layer];
-        Self { name: String::new(), architecture: config.architecture.clone(), alpha, layers }
+        Self {
+            name: String::new(),
+            architecture: config.architecture.clone(),
+            base_fingerprint: String::new(),
+            alpha,
+            shapes: Projection::ALL.map(|projection| projection.shape(config)),
+            layers,
+        }
     }
 
     /// Layers of the base.
@@ -55,16 +73,7 @@ impl Adapter {
 
     /// Puts factors beside a matrix of the base, whose shape they must fit.
     pub fn set(&mut self, config: &Config, layer: usize, projection: Projection, lora: Lora) -> Result<()> {
-        let (n_in, n_out) = projection.shape(config);
-        let fits = |len: usize, width: usize| lora.rank > 0 && lora.rank.checked_mul(width) == Some(len);
-        if !fits(lora.a.len(), n_in) || !fits(lora.b.len(), n_out) {
-            let (a, b) = (lora.a.len(), lora.b.len());
-            return Err(Error::format(format!(
-                "factors of {a} and {b} numbers at rank {} beside blk.{layer}.{}, which has {n_in} inputs and {n_out} outputs",
-                lora.rank,
-                projection.name()
-            )));
-        }
+        check_shape(&lora, layer, projection, projection.shape(config))?;
         let place = self.layers.get_mut(layer).and_then(|layer| layer.get_mut(projection as usize));
         let place = place.ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, format!("an adapter for layer {layer} of no such layer"))
@@ -84,4 +93,90 @@ impl Adapter {
             Projection::ALL.into_iter().zip(layer).filter_map(move |(p, lora)| Some((i, p, lora.as_ref()?)))
         })
     }
+
+    /// Numbers in all factors.
+    pub fn parameters(&self) -> usize {
+        self.iter().map(|(_, _, lora)| lora.a.len() + lora.b.len()).sum()
+    }
+
+    /// An error unless the adapter belongs to `model`: of kind [`InvalidArgument`](ErrorKind::InvalidArgument) for another
+    /// architecture, other sizes or, where the adapter knows its base, another file; and errors as
+    /// [`validate`](Self::validate).
+    pub fn check_base(&self, model: &Model) -> Result<()> {
+        self.check_config(model.config())?;
+        self.check_fingerprint(model.fingerprint())?;
+        self.validate()
+    }
+
+    /// Every factor has its matrix's shape ([`Format`](ErrorKind::Format)), and every number is finite
+    /// ([`NonFinite`](ErrorKind::NonFinite)).
+    pub fn validate(&self) -> Result<()> {
+        if !self.alpha.is_finite() {
+            return Err(Error::new(ErrorKind::NonFinite, format!("the adapter's alpha is {}", self.alpha)));
+        }
+        for (layer, projection, lora) in self.iter() {
+            check_shape(lora, layer, projection, self.shapes[projection as usize])?;
+            if !lora.a.iter().chain(&lora.b).all(|x| x.is_finite()) {
+                let name = projection.name();
+                let message = format!("the adapter's factors beside blk.{layer}.{name} hold NaN or infinity");
+                return Err(Error::new(ErrorKind::NonFinite, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// 32 hex digits that depend on every number in it, but not on its name.
+    pub fn digest(&self) -> String {
+        let mut digest = Fingerprint::new();
+        digest.add(self.architecture.as_bytes());
+        digest.add(&self.alpha.to_le_bytes());
+        for (layer, projection, lora) in self.iter() {
+            digest.add(&[layer, projection as usize, lora.rank].map(|n| (n as u64).to_le_bytes()).concat());
+            digest.add(bytemuck::cast_slice(&lora.a));
+            digest.add(bytemuck::cast_slice(&lora.b));
+        }
+        digest.hex()
+    }
+
+    fn check_config(&self, config: &Config) -> Result<()> {
+        let shapes = Projection::ALL.map(|projection| projection.shape(config));
+        if self.architecture != config.architecture {
+            return Err(other_architecture(&self.architecture, &config.architecture));
+        }
+        if (self.n_layer(), self.shapes) != (config.n_layer, shapes) {
+            let (mine, base) = (self.n_layer(), config.n_layer);
+            return Err(Error::invalid(format!(
+                "the adapter belongs to a model of {mine} layers with matrices of other sizes than this one of {base} layers"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_fingerprint(&self, fingerprint: &str) -> Result<()> {
+        if self.base_fingerprint.is_empty() || self.base_fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the adapter was made for a model file of fingerprint {}, this one has {fingerprint}: load the file that it was \
+             made for",
+            self.base_fingerprint
+        )))
+    }
+}
+
+fn other_architecture(adapter: &str, base: &str) -> Error {
+    Error::invalid(format!("an adapter for {adapter:?} models cannot stand beside a {base:?} model"))
+}
+
+fn check_shape(lora: &Lora, layer: usize, projection: Projection, (n_in, n_out): (usize, usize)) -> Result<()> {
+    let fits = |len: usize, width: usize| lora.rank > 0 && lora.rank.checked_mul(width) == Some(len);
+    if fits(lora.a.len(), n_in) && fits(lora.b.len(), n_out) {
+        return Ok(());
+    }
+    let (a, b) = (lora.a.len(), lora.b.len());
+    Err(Error::format(format!(
+        "factors of {a} and {b} numbers at rank {} beside blk.{layer}.{}, which has {n_in} inputs and {n_out} outputs",
+        lora.rank,
+        projection.name()
+    )))
 }
