@@ -35,7 +35,7 @@ pub struct ModelInfo {
     pub architecture: String,
     /// `general.name`, or an empty string.
     pub name: String,
-    /// Digest of the tensor directory and metadata: equal files, equal fingerprints.
+    /// Digest of the tensor directory and metadata, and of the adapters in use: equal files, equal fingerprints.
     pub fingerprint: String,
     /// Tokens in the vocabulary: the length of one row of logits.
     pub n_vocab: usize,
@@ -58,6 +58,8 @@ pub struct ModelInfo {
 pub struct MemoryReport {
     /// Weights, mapped or read.
     pub weights: u64,
+    /// Adapters in use, as they were packed.
+    pub adapters: u64,
     /// KV pages in use by all branches together.
     pub kv: u64,
     /// The most KV that was ever in use.

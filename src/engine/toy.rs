@@ -338,7 +338,7 @@ impl Engine for ToyEngine {
     }
 
     fn memory(&self) -> MemoryReport {
-        MemoryReport { weights: 0, kv: self.kv(), kv_peak: self.kv_peak, kv_limit: self.kv_limit, scratch: 0 }
+        MemoryReport { kv: self.kv(), kv_peak: self.kv_peak, kv_limit: self.kv_limit, ..MemoryReport::default() }
     }
 
     fn set_kv_limit(&mut self, bytes: u64) {

@@ -27,6 +27,6 @@ pub use matmul::{Product, matmul, matmul_gated};
 pub use matrix::MatrixView;
 pub use norm::rms_norm_inplace;
 pub use packed::PackedMatrix;
-pub use pointwise::{Activation, add, all_finite, gelu_mul, scale, silu_mul, soft_cap};
+pub use pointwise::{Activation, add, all_finite, gate, gelu_mul, scale, silu_mul, soft_cap};
 pub use rope::{RopeStyle, rope};
 pub use rows::get_row;

@@ -25,6 +25,11 @@ impl Activation {
     }
 }
 
+/// `gate[i] = f(gate[i]) * up[i]`, the same bits as [`matmul_gated`](super::matmul_gated) gives.
+pub fn gate(team: &Team, isa: Isa, f: Activation, gate: &mut [f32], up: &[f32]) {
+    team.for_each_chunk_mut(gate, CHUNK, |i, gate| f.mul(isa, gate, up.get(i * CHUNK..).unwrap_or_default()));
+}
+
 /// `x[i] = cap * tanh(x[i] / cap)`.
 pub fn soft_cap(team: &Team, isa: Isa, x: &mut [f32], cap: f32) {
     team.for_each_chunk_mut(x, CHUNK, |_, x| soft_cap_chunk(isa, x, cap));
@@ -166,6 +171,10 @@ mod tests {
             let (x, y): (Vec<f32>, _) = (noise.normals(len).iter().map(|x| x * 4.0).collect(), noise.normals(len));
             let silu = same_on_all(&x, |isa, x| silu_mul(isa, x, &y));
             let gelu = same_on_all(&x, |isa, x| gelu_mul(isa, x, &y));
+            for (f, want) in [(Activation::Silu, &silu), (Activation::Gelu, &gelu)] {
+                let found = same_on_all(&x, |isa, x| gate(&team, isa, f, x, &y));
+                assert_eq!(bits(&found), bits(want), "{f:?}, {len}");
+            }
             let cap = same_on_all(&x, |isa, x| soft_cap(&team, isa, x, 5.0));
             let sum = same_on_all(&x, |isa, x| add(isa, x, &y));
             let tripled = same_on_all(&x, |isa, x| scale(isa, x, 3.0));

@@ -51,7 +51,7 @@ pub struct Usage {
     pub reward_wall: Duration,
     /// The most KV in use after any pass, in bytes.
     pub kv_peak_bytes: u64,
-    /// The most that the engine held at once: weights, KV and scratch, in bytes.
+    /// The most that the engine held at once: weights, adapters, KV and scratch, in bytes.
     pub peak_bytes: u64,
     /// Energy, without pauses.
     pub joules: Joules,
@@ -153,7 +153,7 @@ impl Ledger {
 
     /// What KV may take while the engine holds this; `outside` is the cap that holds anyway.
     pub fn kv_limit(&self, memory: &MemoryReport, outside: u64) -> u64 {
-        let rest = memory.weights.saturating_add(memory.scratch);
+        let rest = memory.weights.saturating_add(memory.adapters).saturating_add(memory.scratch);
         let of_total = self.limits.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(rest));
         self.limits.kv_bytes.unwrap_or(u64::MAX).min(of_total).min(outside)
     }
@@ -163,8 +163,8 @@ impl Ledger {
         let usage = &mut self.usage;
         usage.forward_passes += 1;
         usage.kv_peak_bytes = usage.kv_peak_bytes.max(memory.kv);
-        usage.peak_bytes =
-            usage.peak_bytes.max(memory.weights.saturating_add(memory.kv).saturating_add(memory.scratch));
+        let fixed = memory.weights.saturating_add(memory.adapters).saturating_add(memory.scratch);
+        usage.peak_bytes = usage.peak_bytes.max(fixed.saturating_add(memory.kv));
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_cap_on_all_bytes_leaves_kv_what_weights_and_scratch_do_not_take() {
-        let memory = MemoryReport { weights: 100, scratch: 20, ..MemoryReport::default() };
+        let memory = MemoryReport { weights: 70, adapters: 30, scratch: 20, ..MemoryReport::default() };
         for (bytes, kv_bytes, outside, expected) in [
             (None, None, 900, 900),
             (Some(150), None, 900, 30),

@@ -1,14 +1,16 @@
 //! One forward pass: the decoder that all supported architectures share, read top-down.
 
 use crate::engine::native::kv::KvTree;
+use crate::engine::native::lora::{Factors, LoraSet};
 use crate::engine::native::plan::{Lane, Step};
 use crate::engine::native::scratch::{CHUNK_TOKENS, RopeTable, Scratch};
 use crate::engine::{Rows, Tap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels::{self, Input, Product};
-use crate::model::{Config, Layer, Linear, Model};
+use crate::model::{Config, Layer, Linear, Model, Projection};
 use crate::observe::Interrupt;
+use crate::quant::QuantType;
 use crate::simd::Isa;
 
 /// Everything that a pass reads and writes.
@@ -17,6 +19,7 @@ pub(super) struct Pass<'a> {
     pub team: &'a Team,
     pub isa: Isa,
     pub kv: &'a mut KvTree,
+    pub loras: Option<&'a LoraSet>,
     pub scratch: &'a mut Scratch,
     pub lanes: &'a [Lane],
     /// Where hidden states are read.
@@ -53,7 +56,7 @@ impl Pass<'_> {
             self.interrupt.check()?;
             self.keys_values(i, layer)?;
             self.attend(i, layer)?;
-            self.feed_forward(layer)?;
+            self.feed_forward(i, layer)?;
             self.check_finite(i)?;
             self.read_hidden(Tap::Layer(i), &self.scratch.x, steps, rows, first);
         }
@@ -64,7 +67,7 @@ impl Pass<'_> {
         }
         let steps = self.keep(&wanted, steps);
         self.attend(lower.len(), last)?;
-        self.feed_forward(last)?;
+        self.feed_forward(lower.len(), last)?;
         self.check_finite(lower.len())?;
         self.read_hidden(Tap::Layer(lower.len()), &self.scratch.x, &steps, rows, first);
         self.output(&steps, rows, first)
@@ -88,7 +91,8 @@ impl Pass<'_> {
         let config = self.model.config();
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
         let (q, k, v) = (&layer.attn_q, &layer.attn_k, &layer.attn_v);
-        let formats = [q.weight.ty(), k.weight.ty(), v.weight.ty()];
+        let formats = [q.weight.ty(), k.weight.ty(), v.weight.ty(), QuantType::F32];
+        let loras = [Projection::AttnQ, Projection::AttnK, Projection::AttnV].map(|p| beside(self.loras, i, p));
         let input = Input::RmsNorm { x: &s.x, weight: &layer.attn_norm, eps: config.norm_eps };
         s.acts.set(team, isa, input, config.n_embd, &formats)?;
         let products = vec![
@@ -97,6 +101,9 @@ impl Pass<'_> {
             product(team, v, &mut s.v, false)?,
         ];
         kernels::matmul(team, isa, &s.acts, products)?;
+        for (lora, out) in loras.into_iter().zip([&mut s.q, &mut s.k, &mut s.v]) {
+            s.low.add(team, isa, &s.acts, lora, out)?;
+        }
         if let Some(weight) = &layer.attn_q_norm {
             kernels::rms_norm_inplace(team, isa, &mut s.q, weight, config.norm_eps);
         }
@@ -117,33 +124,50 @@ impl Pass<'_> {
     fn attend(&mut self, i: usize, layer: &Layer) -> Result<()> {
         self.weigh_values(i);
         let (config, s) = (self.model.config(), &mut *self.scratch);
-        let formats = [layer.attn_output.weight.ty()];
+        let lora = beside(self.loras, i, Projection::AttnOutput);
+        let formats = [layer.attn_output.weight.ty(), QuantType::F32];
         s.acts.set(self.team, self.isa, Input::Plain(&s.attn), config.n_embd_q(), &formats)?;
-        self.add_to_residual(&layer.attn_output, layer.post_attention_norm.as_deref())
+        self.add_to_residual(&layer.attn_output, lora, layer.post_attention_norm.as_deref())
     }
 
     /// The gated feed-forward layer, added to the residual stream.
-    fn feed_forward(&mut self, layer: &Layer) -> Result<()> {
+    fn feed_forward(&mut self, i: usize, layer: &Layer) -> Result<()> {
         let config = self.model.config();
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
         let (gate, up) = (&layer.ffn_gate, &layer.ffn_up);
         let input = Input::RmsNorm { x: &s.x, weight: &layer.ffn_norm, eps: config.norm_eps };
-        s.acts.set(team, isa, input, config.n_embd, &[gate.weight.ty(), up.weight.ty()])?;
-        let gate = (gate.weight.packed(team)?, gate.bias.as_deref());
-        let up = product(team, up, &mut s.ffn, false)?;
-        kernels::matmul_gated(team, isa, &s.acts, config.activation, gate, up)?;
-        s.acts.set(team, isa, Input::Plain(&s.ffn), config.n_ff, &[layer.ffn_down.weight.ty()])?;
-        self.add_to_residual(&layer.ffn_down, layer.post_ffw_norm.as_deref())
+        s.acts.set(team, isa, input, config.n_embd, &[gate.weight.ty(), up.weight.ty(), QuantType::F32])?;
+        let loras = [Projection::FfnGate, Projection::FfnUp].map(|p| beside(self.loras, i, p));
+        if let [None, None] = loras {
+            let gate = (gate.weight.packed(team)?, gate.bias.as_deref());
+            let up = product(team, up, &mut s.ffn, false)?;
+            kernels::matmul_gated(team, isa, &s.acts, config.activation, gate, up)?;
+        } else {
+            s.gate.resize(s.ffn.len(), 0.0);
+            let products = vec![product(team, gate, &mut s.gate, false)?, product(team, up, &mut s.ffn, false)?];
+            kernels::matmul(team, isa, &s.acts, products)?;
+            for (lora, out) in loras.into_iter().zip([&mut s.gate, &mut s.ffn]) {
+                s.low.add(team, isa, &s.acts, lora, out)?;
+            }
+            kernels::gate(team, isa, config.activation, &mut s.gate, &s.ffn);
+            std::mem::swap(&mut s.gate, &mut s.ffn);
+        }
+        let formats = [layer.ffn_down.weight.ty(), QuantType::F32];
+        s.acts.set(team, isa, Input::Plain(&s.ffn), config.n_ff, &formats)?;
+        let lora = beside(self.loras, i, Projection::FfnDown);
+        self.add_to_residual(&layer.ffn_down, lora, layer.post_ffw_norm.as_deref())
     }
 
-    /// Adds the product of `linear` with the activations, normed first where the architecture says so, to the residual
+    /// Adds the product of `linear` with the activations, and of what stands beside it, normed first where the architecture says so, to the residual
     /// stream.
-    fn add_to_residual(&mut self, linear: &Linear, norm: Option<&[f32]>) -> Result<()> {
+    fn add_to_residual(&mut self, linear: &Linear, lora: Option<&Factors>, norm: Option<&[f32]>) -> Result<()> {
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
         let Some(weight) = norm else {
-            return kernels::matmul(team, isa, &s.acts, vec![product(team, linear, &mut s.x, true)?]);
+            kernels::matmul(team, isa, &s.acts, vec![product(team, linear, &mut s.x, true)?])?;
+            return s.low.add(team, isa, &s.acts, lora, &mut s.x);
         };
         kernels::matmul(team, isa, &s.acts, vec![product(team, linear, &mut s.h, false)?])?;
+        s.low.add(team, isa, &s.acts, lora, &mut s.h)?;
         kernels::rms_norm_inplace(team, isa, &mut s.h, weight, self.model.config().norm_eps);
         kernels::add(isa, &mut s.x, &s.h);
         Ok(())
@@ -226,6 +250,11 @@ impl Pass<'_> {
         let message = format!("layer {layer} produced NaN or infinity; its weights may be damaged");
         Err(Error::new(ErrorKind::NonFinite, message))
     }
+}
+
+/// What the adapters put beside a matrix.
+fn beside(loras: Option<&LoraSet>, layer: usize, projection: Projection) -> Option<&Factors> {
+    loras?.get(layer, projection)
 }
 
 /// `out = acts · weightᵀ + bias`, or added to `out`; each `[token][width]`.

@@ -95,6 +95,11 @@ impl KvTree {
         self.end(self.slots[slot].node)
     }
 
+    /// Whether any branch holds a token.
+    pub fn holds_tokens(&self) -> bool {
+        self.slots.iter().any(|slot| slot.serial != 0 && self.end(slot.node) > 0)
+    }
+
     pub fn find(&self, branch: &Branch) -> Result<SlotId> {
         let slot = branch.slot as usize;
         match self.slots.get(slot) {

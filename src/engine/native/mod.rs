@@ -3,6 +3,7 @@
 mod attend;
 mod forward;
 mod kv;
+mod lora;
 mod pages;
 mod plan;
 mod scratch;
@@ -16,6 +17,7 @@ pub use width::WidthCost;
 
 use crate::engine::native::forward::Pass;
 use crate::engine::native::kv::KvTree;
+use crate::engine::native::lora::LoraSet;
 use crate::engine::native::plan::Plan;
 use crate::engine::native::scratch::Scratch;
 use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
@@ -23,8 +25,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels::{KvLayout, PAGE_TOKENS};
 use crate::limits::Limits;
-use crate::model::{Config, Model};
+use crate::model::{Adapter, Config, Model};
 use crate::simd::Isa;
+use crate::storage::wire::{get_text, put_text};
 
 /// The free width until [`measure_free_width`](NativeEngine::measure_free_width) has run or
 /// [`set_free_width`](NativeEngine::set_free_width) tells it.
@@ -75,6 +78,9 @@ impl NativeOptions {
 /// Context when the caller names none: enough for reasoning, and a bound on the KV of a branch that never ends.
 const DEFAULT_N_CTX: usize = 4096;
 
+/// Bytes of a fingerprint in a file, at most.
+const MAX_FINGERPRINT: u64 = 128;
+
 /// Runs a [`Model`] on the CPU.
 pub struct NativeEngine {
     model: Arc<Model>,
@@ -82,6 +88,7 @@ pub struct NativeEngine {
     team: Team,
     isa: Isa,
     kv: KvTree,
+    loras: Option<LoraSet>,
     scratch: Scratch,
     max_batch: usize,
 }
@@ -111,11 +118,34 @@ impl NativeEngine {
             team: Team::new(options.threads)?,
             isa: options.isa,
             kv: KvTree::new(options.layout(config), limit, options.limits.branches),
+            loras: None,
             scratch: Scratch::new(config, n_ctx),
             max_batch: options.limits.batch_tokens,
             info,
             model,
         })
+    }
+
+    /// Puts `adapters` beside the model's matrices in place of those before, each counted as often as the number beside it
+    /// says; none of them leaves the model alone. [`ModelInfo::fingerprint`] names the adapters too from then on.
+    ///
+    /// Errors, after which nothing has changed: those of [`Adapter::check_base`];
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a scale that is not finite, and while any branch holds tokens,
+    /// because KV of other adapters must not be mixed in; [`NonFinite`](ErrorKind::NonFinite) for scaled factors that
+    /// leave f32.
+    pub fn set_adapters(&mut self, adapters: &[(Arc<Adapter>, f32)]) -> Result<()> {
+        if self.kv.holds_tokens() {
+            return Err(Error::invalid(
+                "adapters cannot change while a branch holds tokens: release all branches first",
+            ));
+        }
+        self.loras = match adapters {
+            [] => None,
+            _ => Some(LoraSet::new(&self.team, &self.model, adapters)?),
+        };
+        let fingerprint = self.loras.as_ref().map_or(self.model.fingerprint(), LoraSet::fingerprint);
+        self.info.fingerprint = fingerprint.to_owned();
+        Ok(())
     }
 
     /// What an engine over a model of this configuration would take, before anything is loaded.
@@ -199,6 +229,7 @@ impl Engine for NativeEngine {
             team: &self.team,
             isa: self.isa,
             kv: &mut self.kv,
+            loras: self.loras.as_ref(),
             scratch: &mut self.scratch,
             lanes: &plan.lanes,
             taps: batch.taps,
@@ -219,10 +250,14 @@ impl Engine for NativeEngine {
     }
 
     fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
+        put_text(out, &self.info.fingerprint)?;
         self.kv.save(branches, out)
     }
 
     fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
+        if get_text(input, MAX_FINGERPRINT, "the saved KV's model")? != self.info.fingerprint {
+            return Err(Error::format("the saved KV belongs to another model, or to other adapters"));
+        }
         self.kv.load(input, self.info.n_ctx)
     }
 
@@ -230,6 +265,7 @@ impl Engine for NativeEngine {
         let pages = self.kv.pages();
         MemoryReport {
             weights: self.model.weight_bytes(),
+            adapters: self.loras.as_ref().map_or(0, LoraSet::bytes),
             kv: pages.used(),
             kv_peak: pages.peak(),
             kv_limit: pages.limit(),

@@ -1,6 +1,7 @@
 //! The activations of one forward pass, kept between passes.
 
 use crate::engine::native::attend::{self, AttendState};
+use crate::engine::native::lora::LowRank;
 use crate::kernels::{Activations, attention_scratch_bytes};
 use crate::model::{Config, Rope, push_rope};
 
@@ -20,6 +21,10 @@ pub(super) struct Scratch {
     pub attn: Vec<f32>,
     /// Gated values of the feed-forward layer, `n_ff` wide.
     pub ffn: Vec<f32>,
+    /// The gate, `n_ff` wide, where an adapter keeps it apart from what it scales; else empty.
+    pub gate: Vec<f32>,
+    /// Between the factors of an adapter.
+    pub low: LowRank,
     /// A matmul's input in the weights' partner formats.
     pub acts: Activations,
     pub attend: AttendState,
@@ -47,6 +52,8 @@ impl Scratch {
             v: Vec::new(),
             attn: Vec::new(),
             ffn: Vec::new(),
+            gate: Vec::new(),
+            low: LowRank::default(),
             acts: Activations::default(),
             attend: AttendState::default(),
             rope: RopeTable::new(&config.rope, n_ctx),
@@ -77,9 +84,9 @@ impl Scratch {
     }
 
     pub fn bytes(&self) -> u64 {
-        let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.ffn];
+        let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.ffn, &self.gate];
         let elements: usize = buffers.iter().map(|b| b.capacity()).sum();
-        (elements * size_of::<f32>() + self.acts.bytes() + self.attend.bytes()) as u64
+        (elements * size_of::<f32>() + self.acts.bytes() + self.low.bytes() + self.attend.bytes()) as u64
     }
 }
 
