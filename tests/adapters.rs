@@ -21,6 +21,8 @@ use support::tiny::{bits, engine, extend, tiny, tiny_path, tokens};
 
 /// Largest difference of a logit. The engine keeps K and V in F16 and the references in F32, as in tests/tiny_models.rs.
 const TOLERANCE: f32 = 0.012;
+/// How much farther apart an adapter may bring two engines that round the inputs of quantized weights in their own ways.
+const NOISE: f32 = 1.5;
 const ARCHITECTURES: [&str; 6] = ["llama", "mistral", "qwen2", "qwen3", "gemma3", "phi3"];
 
 fn adapter_path(name: &str) -> PathBuf {
@@ -335,4 +337,86 @@ fn llama_cpp_reads_what_was_saved() {
         assert!(run.status.success(), "{name}: {said} {}", String::from_utf8_lossy(&run.stderr));
         eprintln!("{name}: {said}");
     }
+}
+
+/// A real model, to which both sides put an adapter made from the same numbers.
+struct Real {
+    name: &'static str,
+    file: &'static str,
+    /// Largest difference of a logit; `None` where quantized weights alone make llama.cpp, which rounds their inputs in
+    /// another way, differ by more than an adapter's share: then an adapter must not add to that.
+    tolerance: Option<f32>,
+}
+
+#[test]
+fn real_models_with_adapters_agree_with_llama_cpp() {
+    for real in [
+        // Made by `make_adapters.py --dequantize`.
+        Real { name: "smollm2-f32", file: "smollm2-135m-instruct-f32.gguf", tolerance: Some(0.01) },
+        Real { name: "smollm2", file: "smollm2-135m-instruct-q4_1.gguf", tolerance: None },
+        Real { name: "qwen2.5-coder-0.5b", file: "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", tolerance: None },
+    ] {
+        if let Some(path) = support::fetched(real.file) {
+            compare(&real, &path);
+        }
+    }
+}
+
+fn compare(real: &Real, path: &std::path::Path) {
+    let golden = support::json(&support::fixtures().join(format!("adapters/{}.json", real.name)));
+    let ids = support::ids(&golden["tokens"]);
+    let limits = Limits::default();
+    let model = Arc::new(Model::load(&Gguf::open(path, LoadMode::Mmap, &limits).unwrap(), &limits).unwrap());
+    let adapter = Arc::new(like_the_script(&model, &golden));
+    let mut engine = engine(&model, |o| (o.n_ctx, o.threads) = (Some(512), 2));
+    let mut offs = Vec::new();
+    let mut rows: Vec<Vec<Vec<f32>>> = Vec::new();
+    for run in golden["runs"].as_array().unwrap() {
+        let scale = run["scale"].as_f64().unwrap() as f32;
+        let adapters = if scale == 0.0 { vec![] } else { vec![(Arc::clone(&adapter), scale)] };
+        engine.set_adapters(&adapters).unwrap();
+        let found = logits(&mut engine, &ids);
+        let mut off = 0.0_f32;
+        for (k, at) in support::ids(&run["positions"]).into_iter().enumerate() {
+            let expected = support::floats(&run["logits"][k]);
+            let row: Vec<f32> =
+                support::ids(&run["ids"][k]).iter().map(|&id| found[at as usize][id as usize]).collect();
+            off = off.max(apart(&[row], &[expected]));
+        }
+        offs.push(off);
+        rows.push(found);
+    }
+    let (moved, [without, with]) = (apart(&rows[0], &rows[1]), [offs[0], offs[1]]);
+    eprintln!(
+        "{}: off by {without:.4} without and {with:.4} with an adapter that moves logits by {moved:.2}",
+        real.name
+    );
+    assert!(moved > 2.0 && with <= real.tolerance.unwrap_or(NOISE * without), "{}: {with}", real.name);
+}
+
+/// The adapter that make_adapters.py gives to llama.cpp, from the same numbers.
+fn like_the_script(model: &Model, golden: &Value) -> Adapter {
+    let rank = golden["rank"].as_u64().unwrap() as usize;
+    let seed = golden["seed"].as_u64().unwrap() * 100_000;
+    let amplitude = |factor: &str| golden["amplitude"][factor].as_f64().unwrap() / f64::from(1 << 23);
+    let mut adapter = Adapter::new(model.config(), golden["alpha"].as_f64().unwrap() as f32);
+    let mut place = 0;
+    let mut numbers = |n: usize, factor: &str| -> Vec<f32> {
+        place += 1;
+        let splitmix64 = |i: u64| {
+            let mut z = ((seed + place) << 32).wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        };
+        (1..=n as u64).map(|i| ((splitmix64(i) >> 40) as i32 - (1 << 23)) as f32 * amplitude(factor) as f32).collect()
+    };
+    for layer in 0..model.config().n_layer {
+        for projection in Projection::ALL {
+            let (n_in, n_out) = projection.shape(model.config());
+            let lora = Lora { rank, a: numbers(rank * n_in, "lora_a"), b: numbers(n_out * rank, "lora_b") };
+            adapter.set(model.config(), layer, projection, lora).unwrap();
+        }
+    }
+    adapter
 }

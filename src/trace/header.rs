@@ -43,7 +43,7 @@ pub struct Header {
 }
 
 /// The model of a trace.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelRecord {
     /// Its file; `None` for one that is part of a program.
@@ -54,10 +54,22 @@ pub struct ModelRecord {
     pub architecture: String,
     /// See [`ModelInfo::fingerprint`](crate::engine::ModelInfo::fingerprint).
     pub fingerprint: String,
+    /// What stood beside its matrices; the fingerprint names these too.
+    pub adapters: Vec<AdapterRecord>,
     /// Tokens that one branch could hold.
     pub n_ctx: usize,
     /// How keys and values were kept, where the engine has a choice.
     pub kv_type: Option<String>,
+}
+
+/// An adapter of a trace's model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AdapterRecord {
+    /// Its file.
+    pub path: String,
+    /// How often it counted.
+    pub scale: f32,
 }
 
 /// The prompt of a trace.
@@ -93,6 +105,7 @@ impl Header {
                 name: info.name.clone(),
                 architecture: info.architecture.clone(),
                 fingerprint: info.fingerprint.clone(),
+                adapters: Vec::new(),
                 n_ctx: info.n_ctx,
                 kv_type: None,
             },

@@ -17,7 +17,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use self::header::{FORMAT, Header, JudgeRecord, ModelRecord, PromptRecord};
+pub use self::header::{AdapterRecord, FORMAT, Header, JudgeRecord, ModelRecord, PromptRecord};
 pub use self::read::{Done, Node, Trace};
 pub use self::record::{CandidateRecord, ErrorRecord, OutcomeRecord, UsageRecord};
 pub use self::replay::{Difference, Replay, Verdict};

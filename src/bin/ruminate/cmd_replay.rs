@@ -9,9 +9,10 @@ use ruminate::engine::Engine;
 use ruminate::observe::{Event, Observer};
 use ruminate::search::{self, StopReason};
 use ruminate::simd::Isa;
-use ruminate::trace::{Header, Replay, Verdict};
+use ruminate::trace::{AdapterRecord, Header, Replay, Verdict};
 use serde_json::json;
 
+use crate::adapter_args::AdapterArg;
 use crate::cmd_trace;
 use crate::exit::{Code, Failure};
 use crate::judge_args::JudgeArgs;
@@ -83,13 +84,16 @@ fn load(args: &Args, header: &Header) -> Result<Loaded, Failure> {
     let source = SourceArgs { model: args.model.clone().or(named), no_mmap: args.no_mmap };
     let name = source.name();
     let (threads, isa, ctx) = (args.threads, args.isa, Some(recorded.n_ctx));
-    let args = ModelArgs { source, threads, ctx, backend: Backend::Native, kv, isa, packed_cache: None };
+    let adapter = |a: &AdapterRecord| AdapterArg { file: PathBuf::from(&a.path), scale: a.scale };
+    let adapters = recorded.adapters.iter().map(adapter).collect();
+    let args = ModelArgs { source, threads, ctx, adapters, backend: Backend::Native, kv, isa, packed_cache: None };
     let model = args.load()?;
     let fingerprint = &model.engine.info().fingerprint;
     if *fingerprint != recorded.fingerprint {
         let (then, now) = (&recorded.fingerprint, fingerprint);
         return Err(Failure::data(format!(
-            "{name} has the fingerprint {now} and the trace was made with {then}: give that model with --model"
+            "{name} has the fingerprint {now} and the trace was made with {then}: give that model with --model, and have the \
+             adapters that the trace names where they were"
         )));
     }
     Ok(model)

@@ -1,5 +1,6 @@
 //! The command line: a thin user of the public API.
 
+mod adapter_args;
 mod bundled;
 mod checkpoint;
 mod cmd_bench;
@@ -12,6 +13,7 @@ mod cmd_eval;
 mod cmd_inspect;
 mod cmd_learn;
 mod cmd_list;
+mod cmd_merge;
 mod cmd_perplexity;
 mod cmd_pull;
 mod cmd_replay;
@@ -75,6 +77,7 @@ enum Command {
     Perplexity(cmd_perplexity::Args),
     Eval(cmd_eval::Args),
     Learn(cmd_learn::Args),
+    Merge(cmd_merge::Args),
     Bench(cmd_bench::Args),
     Pull(cmd_pull::Args),
     List(cmd_list::Args),
@@ -108,6 +111,7 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Perplexity(args) => cmd_perplexity::run(&args, output),
         Command::Eval(args) => cmd_eval::run(&args, output),
         Command::Learn(args) => cmd_learn::run(&args, output),
+        Command::Merge(args) => cmd_merge::run(&args, output),
         Command::Bench(args) => cmd_bench::run(&args, output),
         Command::Pull(args) => cmd_pull::run(&args, output),
         Command::List(args) => cmd_list::run(&args, output),

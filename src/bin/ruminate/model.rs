@@ -15,6 +15,7 @@ use ruminate::simd::Isa;
 use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenizer};
 use serde_json::{Value, json};
 
+use crate::adapter_args::{self, AdapterArg};
 use crate::exit::Failure;
 use crate::source::SourceArgs;
 
@@ -28,6 +29,9 @@ pub struct ModelArgs {
     /// Tokens that one branch can hold; at most what the model was trained for.
     #[arg(long, env = "RUMINATE_CTX", value_name = "N")]
     pub ctx: Option<usize>,
+    /// A LoRA adapter beside the model's matrices, counted SCALE times, once without it; several add up.
+    #[arg(long = "adapter", env = "RUMINATE_ADAPTER", value_name = "FILE[=SCALE]", value_parser = adapter_args::adapter)]
+    pub adapters: Vec<AdapterArg>,
     /// What computes.
     #[arg(long, env = "RUMINATE_BACKEND", value_enum, default_value_t = Backend::Native)]
     pub backend: Backend,
@@ -77,6 +81,8 @@ pub struct Loaded {
     pub engine: NativeEngine,
     /// What the engine was made with.
     pub options: NativeOptions,
+    /// What stands beside the model's matrices.
+    pub adapters: Vec<AdapterArg>,
     pub tokenizer: Tokenizer,
     pub template: Option<ChatTemplate>,
     /// What values the steps of searches.
@@ -102,8 +108,10 @@ impl ModelArgs {
         {
             model.save_packed(&Team::new(options.threads)?, path)?;
         }
-        let engine = NativeEngine::new(model, &options)?;
-        Ok(Loaded { engine, options, tokenizer, template, judge: None })
+        let adapters = adapter_args::open(&self.adapters, model.config())?;
+        let mut engine = NativeEngine::new(model, &options)?;
+        engine.set_adapters(&adapters)?;
+        Ok(Loaded { engine, options, adapters: self.adapters.clone(), tokenizer, template, judge: None })
     }
 }
 
@@ -136,6 +144,7 @@ impl Loaded {
             "name": info.name,
             "architecture": info.architecture,
             "fingerprint": info.fingerprint,
+            "adapters": adapter_args::document(&self.adapters),
             "n_ctx": info.n_ctx,
             "weights_bytes": self.engine.memory().weights,
             "backend": "native",

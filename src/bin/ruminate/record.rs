@@ -7,8 +7,9 @@ use clap::builder::FalseyValueParser;
 use ruminate::observe::Observer;
 use ruminate::search::{Outcome, SearchParams};
 use ruminate::text::TokenId;
-use ruminate::trace::{Header, PromptRecord, TraceWriter};
+use ruminate::trace::{AdapterRecord, Header, PromptRecord, TraceWriter};
 
+use crate::adapter_args::AdapterArg;
 use crate::exit::Failure;
 use crate::model::{Loaded, ModelArgs};
 
@@ -53,6 +54,8 @@ pub fn header(
     let mut header = Header::new(&model.engine, PromptRecord { text, tokens: prompt.to_vec() }, params);
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
     header.model.path = args.source.model.as_ref().map(absolute);
+    let adapter = |a: &AdapterArg| AdapterRecord { path: absolute(&a.file), scale: a.scale };
+    header.model.adapters = args.adapters.iter().map(adapter).collect();
     header.model.kv_type = Some(model.options.kv_type.name().to_owned());
     header.question = question.to_owned();
     header.strategy = Some(strategy.to_owned());
