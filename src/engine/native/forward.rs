@@ -1,7 +1,7 @@
 //! One forward pass: the decoder that all supported architectures share, read top-down.
 
 use crate::engine::native::kv::KvTree;
-use crate::engine::native::lora::{Factors, LoraSet};
+use crate::engine::native::lora::{Beside, LoraSet, Site};
 use crate::engine::native::plan::{Lane, Step};
 use crate::engine::native::scratch::{CHUNK_TOKENS, RopeTable, Scratch};
 use crate::engine::{Rows, Tap};
@@ -92,18 +92,19 @@ impl Pass<'_> {
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
         let (q, k, v) = (&layer.attn_q, &layer.attn_k, &layer.attn_v);
         let formats = [q.weight.ty(), k.weight.ty(), v.weight.ty(), QuantType::F32];
-        let loras = [Projection::AttnQ, Projection::AttnK, Projection::AttnV].map(|p| beside(self.loras, i, p));
+        let beside = self.loras.and_then(|loras| loras.get(i, Site::BeforeAttention));
         let input = Input::RmsNorm { x: &s.x, weight: &layer.attn_norm, eps: config.norm_eps };
         s.acts.set(team, isa, input, config.n_embd, &formats)?;
-        let products = vec![
+        let mut products = vec![
             product(team, q, &mut s.q, false)?,
             product(team, k, &mut s.k, false)?,
             product(team, v, &mut s.v, false)?,
         ];
+        products.extend(s.low.product(beside, s.acts.n()));
         kernels::matmul(team, isa, &s.acts, products)?;
-        for (lora, out) in loras.into_iter().zip([&mut s.q, &mut s.k, &mut s.v]) {
-            s.low.add(team, isa, &s.acts, lora, out)?;
-        }
+        s.low.add(team, isa, beside, Projection::AttnQ, &mut s.q)?;
+        s.low.add(team, isa, beside, Projection::AttnK, &mut s.k)?;
+        s.low.add(team, isa, beside, Projection::AttnV, &mut s.v)?;
         if let Some(weight) = &layer.attn_q_norm {
             kernels::rms_norm_inplace(team, isa, &mut s.q, weight, config.norm_eps);
         }
@@ -124,10 +125,11 @@ impl Pass<'_> {
     fn attend(&mut self, i: usize, layer: &Layer) -> Result<()> {
         self.weigh_values(i);
         let (config, s) = (self.model.config(), &mut *self.scratch);
-        let lora = beside(self.loras, i, Projection::AttnOutput);
+        let beside = self.loras.and_then(|loras| loras.get(i, Site::AfterAttention));
         let formats = [layer.attn_output.weight.ty(), QuantType::F32];
         s.acts.set(self.team, self.isa, Input::Plain(&s.attn), config.n_embd_q(), &formats)?;
-        self.add_to_residual(&layer.attn_output, lora, layer.post_attention_norm.as_deref())
+        let (norm, projection) = (layer.post_attention_norm.as_deref(), Projection::AttnOutput);
+        self.add_to_residual(projection, &layer.attn_output, beside, norm)
     }
 
     /// The gated feed-forward layer, added to the residual stream.
@@ -137,39 +139,46 @@ impl Pass<'_> {
         let (gate, up) = (&layer.ffn_gate, &layer.ffn_up);
         let input = Input::RmsNorm { x: &s.x, weight: &layer.ffn_norm, eps: config.norm_eps };
         s.acts.set(team, isa, input, config.n_embd, &[gate.weight.ty(), up.weight.ty(), QuantType::F32])?;
-        let loras = [Projection::FfnGate, Projection::FfnUp].map(|p| beside(self.loras, i, p));
-        if let [None, None] = loras {
+        let beside = self.loras.and_then(|loras| loras.get(i, Site::BeforeFfn));
+        if beside.is_none() {
             let gate = (gate.weight.packed(team)?, gate.bias.as_deref());
             let up = product(team, up, &mut s.ffn, false)?;
             kernels::matmul_gated(team, isa, &s.acts, config.activation, gate, up)?;
         } else {
             s.gate.resize(s.ffn.len(), 0.0);
-            let products = vec![product(team, gate, &mut s.gate, false)?, product(team, up, &mut s.ffn, false)?];
+            let mut products = vec![product(team, gate, &mut s.gate, false)?, product(team, up, &mut s.ffn, false)?];
+            products.extend(s.low.product(beside, s.acts.n()));
             kernels::matmul(team, isa, &s.acts, products)?;
-            for (lora, out) in loras.into_iter().zip([&mut s.gate, &mut s.ffn]) {
-                s.low.add(team, isa, &s.acts, lora, out)?;
-            }
+            s.low.add(team, isa, beside, Projection::FfnGate, &mut s.gate)?;
+            s.low.add(team, isa, beside, Projection::FfnUp, &mut s.ffn)?;
             kernels::gate(team, isa, config.activation, &mut s.gate, &s.ffn);
             std::mem::swap(&mut s.gate, &mut s.ffn);
         }
         let formats = [layer.ffn_down.weight.ty(), QuantType::F32];
         s.acts.set(team, isa, Input::Plain(&s.ffn), config.n_ff, &formats)?;
-        let lora = beside(self.loras, i, Projection::FfnDown);
-        self.add_to_residual(&layer.ffn_down, lora, layer.post_ffw_norm.as_deref())
+        let beside = self.loras.and_then(|loras| loras.get(i, Site::AfterGate));
+        self.add_to_residual(Projection::FfnDown, &layer.ffn_down, beside, layer.post_ffw_norm.as_deref())
     }
 
-    /// Adds the product of `linear` with the activations, and of what stands beside it, normed first where the architecture says so, to the residual
-    /// stream.
-    fn add_to_residual(&mut self, linear: &Linear, lora: Option<&Factors>, norm: Option<&[f32]>) -> Result<()> {
+    /// Adds the product of `linear` with the activations, and of what stands beside it, normed first where the architecture
+    /// says so, to the residual stream.
+    fn add_to_residual(
+        &mut self,
+        projection: Projection,
+        linear: &Linear,
+        beside: Option<&Beside>,
+        norm: Option<&[f32]>,
+    ) -> Result<()> {
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
-        let Some(weight) = norm else {
-            kernels::matmul(team, isa, &s.acts, vec![product(team, linear, &mut s.x, true)?])?;
-            return s.low.add(team, isa, &s.acts, lora, &mut s.x);
-        };
-        kernels::matmul(team, isa, &s.acts, vec![product(team, linear, &mut s.h, false)?])?;
-        s.low.add(team, isa, &s.acts, lora, &mut s.h)?;
-        kernels::rms_norm_inplace(team, isa, &mut s.h, weight, self.model.config().norm_eps);
-        kernels::add(isa, &mut s.x, &s.h);
+        let out = if norm.is_some() { &mut s.h } else { &mut s.x };
+        let mut products = vec![product(team, linear, out, norm.is_none())?];
+        products.extend(s.low.product(beside, s.acts.n()));
+        kernels::matmul(team, isa, &s.acts, products)?;
+        s.low.add(team, isa, beside, projection, out)?;
+        if let Some(weight) = norm {
+            kernels::rms_norm_inplace(team, isa, &mut s.h, weight, self.model.config().norm_eps);
+            kernels::add(isa, &mut s.x, &s.h);
+        }
         Ok(())
     }
 
@@ -250,11 +259,6 @@ impl Pass<'_> {
         let message = format!("layer {layer} produced NaN or infinity; its weights may be damaged");
         Err(Error::new(ErrorKind::NonFinite, message))
     }
-}
-
-/// What the adapters put beside a matrix.
-fn beside(loras: Option<&LoraSet>, layer: usize, projection: Projection) -> Option<&Factors> {
-    loras?.get(layer, projection)
 }
 
 /// `out = acts · weightᵀ + bias`, or added to `out`; each `[token][width]`.

@@ -1,8 +1,9 @@
-//! Adapters in the form that the kernels take: for every matrix the factors of all adapters as one pair, so that several
-//! cost no more calls than one.
+//! Adapters in the form that the kernels take: all factors A that meet one input as one matrix, which is multiplied along
+//! with the model's own, and beside every matrix of the model the factors B of all adapters as one, scales included.
 
 use std::sync::Arc;
 
+use crate::engine::native::lora::Site::{AfterAttention, AfterGate, BeforeAttention, BeforeFfn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::gguf::Fingerprint;
@@ -11,15 +12,40 @@ use crate::model::{Adapter, Lora, Model, Projection};
 use crate::quant::QuantType;
 use crate::simd::Isa;
 
+/// The inputs that a layer's matrices meet.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Site {
+    BeforeAttention,
+    AfterAttention,
+    BeforeFfn,
+    AfterGate,
+}
+
+const SITES: [(Site, &[Projection]); 4] = [
+    (BeforeAttention, &[Projection::AttnQ, Projection::AttnK, Projection::AttnV]),
+    (AfterAttention, &[Projection::AttnOutput]),
+    (BeforeFfn, &[Projection::FfnGate, Projection::FfnUp]),
+    (AfterGate, &[Projection::FfnDown]),
+];
+
 /// What stands beside the matrices of a model.
 pub(super) struct LoraSet {
-    layers: Vec<[Option<Factors>; Projection::ALL.len()]>,
+    layers: Vec<[Option<Beside>; SITES.len()]>,
     fingerprint: String,
 }
 
-/// What stands beside one matrix: `y += B (A x)`. Scales are part of B.
-pub(super) struct Factors {
+/// What stands beside the matrices that meet one input.
+pub(super) struct Beside {
+    /// The A of all of them below each other.
     a: PackedMatrix,
+    parts: Vec<Part>,
+}
+
+/// What stands beside one matrix: `y += B (A x)`.
+struct Part {
+    projection: Projection,
+    /// Its first row of A.
+    first: usize,
     b: PackedMatrix,
 }
 
@@ -38,28 +64,18 @@ impl LoraSet {
         }
         let mut layers = Vec::with_capacity(model.config().n_layer);
         for layer in 0..model.config().n_layer {
-            let mut places = [const { None }; Projection::ALL.len()];
-            for (place, projection) in places.iter_mut().zip(Projection::ALL) {
-                let beside: Vec<(&Lora, f32)> = adapters
-                    .iter()
-                    .filter_map(|(adapter, scale)| {
-                        let lora = adapter.get(layer, projection)?;
-                        Some((lora, scale * adapter.scale(lora)))
-                    })
-                    .collect();
-                if !beside.is_empty() {
-                    let (n_in, n_out) = projection.shape(model.config());
-                    *place = Some(Factors::new(team, &beside, n_in, n_out)?);
-                }
+            let mut sites = [const { None }; SITES.len()];
+            for (site, projections) in SITES {
+                sites[site as usize] = Beside::new(team, model, adapters, layer, projections)?;
             }
-            layers.push(places);
+            layers.push(sites);
         }
         Ok(Self { layers, fingerprint: digest.hex() })
     }
 
-    /// What stands beside `projection` of layer `layer`.
-    pub fn get(&self, layer: usize, projection: Projection) -> Option<&Factors> {
-        self.layers.get(layer)?.get(projection as usize)?.as_ref()
+    /// What stands beside the matrices of layer `layer` that meet the input at `site`.
+    pub fn get(&self, layer: usize, site: Site) -> Option<&Beside> {
+        self.layers.get(layer)?[site as usize].as_ref()
     }
 
     /// Digest of the model and of everything beside it.
@@ -69,28 +85,57 @@ impl LoraSet {
 
     /// Bytes of the packed factors.
     pub fn bytes(&self) -> u64 {
-        let factors = self.layers.iter().flatten().flatten();
-        factors.map(|f| (f.a.data().len() + f.b.data().len()) as u64).sum()
+        let all = self.layers.iter().flatten().flatten();
+        all.flat_map(|beside| beside.parts.iter().map(|part| &part.b).chain([&beside.a]))
+            .map(|matrix| matrix.data().len() as u64)
+            .sum()
     }
 }
 
-impl Factors {
-    /// The A of all pairs below each other, and their B, scaled, side by side.
-    fn new(team: &Team, pairs: &[(&Lora, f32)], n_in: usize, n_out: usize) -> Result<Self> {
-        let rank = pairs.iter().map(|(lora, _)| lora.rank).sum();
-        let a: Vec<f32> = pairs.iter().flat_map(|(lora, _)| &lora.a).copied().collect();
-        let mut rows: Vec<_> = pairs.iter().map(|(lora, scale)| (lora.b.chunks_exact(lora.rank), scale)).collect();
-        let mut b = Vec::new();
-        for _ in 0..n_out {
-            for (rows, scale) in &mut rows {
-                b.extend(rows.next().unwrap_or_default().iter().map(|x| x * **scale));
+impl Beside {
+    fn new(
+        team: &Team,
+        model: &Model,
+        adapters: &[(Arc<Adapter>, f32)],
+        layer: usize,
+        projections: &[Projection],
+    ) -> Result<Option<Self>> {
+        let (mut a, mut parts, mut rank, mut width) = (Vec::new(), Vec::new(), 0, 0);
+        for &projection in projections {
+            let mut pairs: Vec<(&Lora, f32)> = Vec::new();
+            for (adapter, scale) in adapters {
+                pairs.extend(adapter.get(layer, projection).map(|lora| (lora, scale * adapter.scale(lora))));
             }
+            if pairs.is_empty() {
+                continue;
+            }
+            let (n_in, n_out) = projection.shape(model.config());
+            parts.push(Part { projection, first: rank, b: scaled(team, &pairs, n_out)? });
+            pairs.iter().for_each(|(lora, _)| a.extend_from_slice(&lora.a));
+            rank += pairs.iter().map(|(lora, _)| lora.rank).sum::<usize>();
+            width = n_in;
         }
-        if !b.iter().all(|x| x.is_finite()) {
-            return Err(Error::new(ErrorKind::NonFinite, "an adapter's scaled factors leave the range of f32"));
+        if parts.is_empty() {
+            return Ok(None);
         }
-        Ok(Self { a: packed(team, &a, rank, n_in)?, b: packed(team, &b, n_out, rank)? })
+        Ok(Some(Self { a: packed(team, &a, rank, width)?, parts }))
     }
+}
+
+/// The B of all pairs side by side, each scaled.
+fn scaled(team: &Team, pairs: &[(&Lora, f32)], n_out: usize) -> Result<PackedMatrix> {
+    let rank = pairs.iter().map(|(lora, _)| lora.rank).sum();
+    let mut rows: Vec<_> = pairs.iter().map(|(lora, scale)| (lora.b.chunks_exact(lora.rank), scale)).collect();
+    let mut b = Vec::new();
+    for _ in 0..n_out {
+        for (rows, scale) in &mut rows {
+            b.extend(rows.next().unwrap_or_default().iter().map(|x| x * **scale));
+        }
+    }
+    if !b.iter().all(|x| x.is_finite()) {
+        return Err(Error::new(ErrorKind::NonFinite, "an adapter's scaled factors leave the range of f32"));
+    }
+    packed(team, &b, n_out, rank)
 }
 
 fn packed(team: &Team, data: &[f32], rows: usize, cols: usize) -> Result<PackedMatrix> {
@@ -100,29 +145,41 @@ fn packed(team: &Team, data: &[f32], rows: usize, cols: usize) -> Result<PackedM
 /// Buffers between the two factors.
 #[derive(Default)]
 pub(super) struct LowRank {
-    /// `A x`, `[token][rank]`.
+    /// `A x` of all parts, `[token][rank]`.
     x: Vec<f32>,
+    /// That of one part.
+    own: Vec<f32>,
     acts: Activations,
 }
 
 impl LowRank {
-    /// Adds the product of the factors, if there are any, with the inputs in `acts`, which must be there in F32, to `out`.
+    /// The product of A with the `n` inputs, which must be there in F32, to be computed along with those of the model's
+    /// matrices.
+    pub fn product<'a>(&'a mut self, beside: Option<&'a Beside>, n: usize) -> Option<Product<'a>> {
+        let w = &beside?.a;
+        self.x.resize(n * w.rows(), 0.0);
+        Some(Product { w, bias: None, out: &mut self.x, add: false })
+    }
+
+    /// Adds what stands beside `projection` to `out`, from what [`product`](Self::product) was given.
     pub fn add(
         &mut self,
         team: &Team,
         isa: Isa,
-        acts: &Activations,
-        factors: Option<&Factors>,
+        beside: Option<&Beside>,
+        projection: Projection,
         out: &mut [f32],
     ) -> Result<()> {
-        let Some(Factors { a, b }) = factors else { return Ok(()) };
-        self.x.resize(acts.n() * a.rows(), 0.0);
-        kernels::matmul(team, isa, acts, vec![Product { w: a, bias: None, out: &mut self.x, add: false }])?;
-        self.acts.set(team, isa, Input::Plain(&self.x), a.rows(), &[QuantType::F32])?;
-        kernels::matmul(team, isa, &self.acts, vec![Product { w: b, bias: None, out, add: true }])
+        let Some(beside) = beside else { return Ok(()) };
+        let Some(part) = beside.parts.iter().find(|part| part.projection == projection) else { return Ok(()) };
+        let (all, rank) = (beside.a.rows(), part.b.cols());
+        self.own.clear();
+        self.x.chunks_exact(all).for_each(|x| self.own.extend_from_slice(&x[part.first..part.first + rank]));
+        self.acts.set(team, isa, Input::Plain(&self.own), rank, &[QuantType::F32])?;
+        kernels::matmul(team, isa, &self.acts, vec![Product { w: &part.b, bias: None, out, add: true }])
     }
 
     pub fn bytes(&self) -> usize {
-        self.x.capacity() * size_of::<f32>() + self.acts.bytes()
+        (self.x.capacity() + self.own.capacity()) * size_of::<f32>() + self.acts.bytes()
     }
 }
