@@ -1,9 +1,39 @@
 //! The C ABI of ruminate, over its public Rust API alone.
+//!
+//! Every handle is a number in a table ([`handle`]), never an address, so that a stale or foreign one is told apart without
+//! being touched. Every function runs inside [`call::entry`], which clears and sets the thread's message and catches
+//! panics. What the functions promise stands in their comments, which `tests/header.rs` turns into `include/ruminate.h`.
+#![allow(non_camel_case_types, reason = "types have the names that they have in C")]
+#![allow(clippy::missing_safety_doc, reason = "the header's preamble states one contract for all pointers")]
 
-use std::ffi::c_char;
-
-/// The library's version, "MAJOR.MINOR.PATCH", NUL-terminated and valid for the life of the process.
-#[unsafe(no_mangle)]
-pub extern "C" fn rum_version() -> *const c_char {
-    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
-}
+mod call;
+mod cancel;
+mod estimate;
+mod event;
+mod generate;
+mod generation;
+mod handle;
+mod host;
+mod judge;
+mod judge_file;
+mod judge_host;
+mod lend;
+mod log;
+mod model;
+mod number;
+mod outcome;
+mod panic;
+mod prompt;
+mod run;
+mod runtime;
+mod search;
+mod session;
+mod session_file;
+mod sized;
+mod status;
+mod text;
+mod tokens;
+mod trace;
+mod version;
+mod watch;
+mod work;

@@ -1,0 +1,181 @@
+//! Plain generation on a session's line.
+
+use std::time::Instant;
+
+use ruminate::engine::{Engine, Lookup, Rows, Sampled, Sampler, Stream, pass_ahead};
+use ruminate::observe::{Event, Interrupt, Observer};
+use ruminate::reward::answer;
+use ruminate::search::{EnergyMeter, EnergySource};
+use ruminate::text::{StreamDecoder, TokenId};
+use ruminate::{Error, ErrorKind};
+
+use crate::generation::Generation;
+use crate::model::Model;
+use crate::outcome::{Finished, rum_stop_reason, rum_usage};
+use crate::session::{Line, Motor};
+use crate::sized::Struct;
+use crate::text::Text;
+
+/// The number of the only node.
+const NODE: u64 = 1;
+
+/// Generates behind `prompt`. What the line already holds of it is not computed again; afterwards the line holds the prompt and
+/// all generated tokens but the last, which was never fed.
+pub fn generate(
+    model: &Model,
+    motor: &mut Motor,
+    line: &mut Line,
+    prompt: &[TokenId],
+    how: &Generation,
+    interrupt: &Interrupt,
+    observer: &mut dyn Observer,
+) -> ruminate::Result<Finished> {
+    let n_ctx = motor.engine.info().n_ctx;
+    if prompt.len() > n_ctx {
+        let message = format!("the prompt has {} tokens, the context holds {n_ctx}", prompt.len());
+        return Err(Error::new(ErrorKind::ContextLength, message));
+    }
+    // At least one token has to be computed again for its logits.
+    let held = line.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+    let shared = held.min(prompt.len().saturating_sub(1));
+    let mut branch = match line.branch.take() {
+        Some(branch) => branch,
+        None => motor.engine.root()?,
+    };
+    let mut text = Drawn::default();
+    let done = motor
+        .engine
+        .truncate(&mut branch, shared)
+        .and_then(|()| text.draw(model, motor, &mut branch, prompt, how, interrupt, observer));
+    line.tokens = prompt.iter().copied().chain(text.tokens.iter().copied()).take(motor.engine.len(&branch)).collect();
+    line.branch = Some(branch);
+    let (stop_reason, usage) = done?;
+    let answer = answer::extract(&text.text).map(|found| Text::new(found.answer.text()));
+    let score = (!text.tokens.is_empty()).then(|| (text.logprob / text.tokens.len() as f64).exp());
+    Ok(Finished {
+        answer,
+        text: Text::new(text.text),
+        score,
+        seed: how.seed,
+        stop_reason,
+        algo: u32::MAX,
+        candidates: Vec::new(),
+        usage,
+        trace: None,
+    })
+}
+
+/// What was drawn so far.
+#[derive(Default)]
+struct Drawn {
+    tokens: Vec<TokenId>,
+    text: String,
+    logprob: f64,
+}
+
+impl Drawn {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a generation belong to different owners")]
+    fn draw(
+        &mut self,
+        model: &Model,
+        motor: &mut Motor,
+        branch: &mut ruminate::engine::Branch,
+        prompt: &[TokenId],
+        how: &Generation,
+        interrupt: &Interrupt,
+        observer: &mut dyn Observer,
+    ) -> ruminate::Result<(rum_stop_reason, rum_usage)> {
+        let (start, meter) = (Instant::now(), EnergyMeter::start());
+        let n_ctx = motor.engine.info().n_ctx;
+        let mut sampler = Sampler::new(how.sampler.clone())?;
+        let numbers = Stream::new(how.seed);
+        let (mut decoder, mut rows, mut lookup) = (StreamDecoder::continuing(false), Rows::new(), Lookup::new(prompt));
+        let mut usage = rum_usage { prompt_tokens: prompt.len() as u64, complete: 1, ..rum_usage::initial() };
+        let mut next = prompt.get(motor.engine.len(branch)..).unwrap_or_default().to_vec();
+        let mut drawn: Vec<Sampled> = Vec::new();
+        let mut stop = rum_stop_reason::RUM_STOP_TOKENS;
+        observer.event(&Event::NodeStarted { node: NODE, parent: 0, greedy: how.sampler.temperature == 0.0 });
+        while self.tokens.len() < how.max_tokens {
+            if motor.engine.len(branch) + next.len() > n_ctx {
+                stop = rum_stop_reason::RUM_STOP_CONTEXT;
+                break;
+            }
+            let done = self.tokens.len();
+            // Every drafted token that is confirmed is followed by one more draw.
+            let draft = lookup.propose(how.draft.min(how.max_tokens - done - 1)).to_vec();
+            let mut is_open = true;
+            let pass = pass_ahead(&mut motor.engine, branch, &next, &draft, interrupt, &mut rows, &mut |row| {
+                let number = numbers.uniform((done + drawn.len()) as u64);
+                let sampled = sampler.sample_row(row, lookup.line(), number)?;
+                if model.tokenizer.is_eog(sampled.token) {
+                    is_open = false;
+                    return Ok(None);
+                }
+                lookup.push(sampled.token);
+                drawn.push(sampled);
+                Ok(Some(sampled.token))
+            });
+            match pass {
+                Ok(()) => usage.forward_passes += 1,
+                Err(error) if error.kind() == ErrorKind::Cancelled => {
+                    stop = match interrupt.cancel.is_cancelled() {
+                        true => rum_stop_reason::RUM_STOP_CANCELLED,
+                        false => rum_stop_reason::RUM_STOP_DEADLINE,
+                    };
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            usage.kv_peak_bytes = usage.kv_peak_bytes.max(motor.engine.memory().kv);
+            next.clear();
+            for sampled in drawn.drain(..) {
+                self.tokens.push(sampled.token);
+                self.logprob += sampled.logprob;
+                self.say(decoder.push(&model.tokenizer, sampled.token), observer);
+                next = vec![sampled.token];
+            }
+            if !is_open {
+                stop = rum_stop_reason::RUM_STOP_FINISHED;
+                break;
+            }
+        }
+        self.say(decoder.finish(), observer);
+        let (memory, joules) = (motor.engine.memory(), meter.joules());
+        usage.policy_tokens = self.tokens.len() as u64;
+        usage.peak_bytes = memory.weights + usage.kv_peak_bytes + memory.scratch;
+        usage.wall_ms = start.elapsed().as_secs_f64() * 1e3;
+        (usage.joules, usage.joules_measured) = (joules.joules, (joules.source == EnergySource::Measured).into());
+        self.report(stop, &usage, observer);
+        Ok((stop, usage))
+    }
+
+    fn say(&mut self, text: &str, observer: &mut dyn Observer) {
+        if !text.is_empty() {
+            self.text.push_str(text);
+            observer.event(&Event::NodeText { node: NODE, text });
+        }
+    }
+
+    fn report(&self, stop: rum_stop_reason, usage: &rum_usage, observer: &mut dyn Observer) {
+        let end = match stop {
+            rum_stop_reason::RUM_STOP_FINISHED => "eog",
+            rum_stop_reason::RUM_STOP_TOKENS => "length",
+            rum_stop_reason::RUM_STOP_CONTEXT => "context",
+            _ => "interrupted",
+        };
+        let found = answer::extract(&self.text);
+        observer.event(&Event::NodeDone {
+            node: NODE,
+            parent: 0,
+            text: &self.text,
+            tokens: &self.tokens,
+            logprob: self.logprob,
+            score: None,
+            value: (self.logprob / self.tokens.len().max(1) as f64).exp(),
+            end,
+            answer: found.as_ref().map(|found| found.answer.text()),
+            policy_tokens: usage.policy_tokens,
+            wall_ms: usage.wall_ms,
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! What a run goes on from: a question, a conversation, a text or tokens.
+
+use ruminate::reason::{self, ChainOfThought, Direct, Strategy};
+use ruminate::text::{EncodeOptions, TokenId};
+
+use crate::call::entry;
+use crate::model::Model;
+use crate::number::numbers;
+use crate::sized::{self, Struct};
+use crate::status::{Failure, rum_status};
+use crate::text::rum_str;
+use crate::tokens::{render, slice};
+
+/// What a `rum_prompt` holds.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum rum_prompt_kind {
+    /// `text` is a question: it is put into the words of `strategy` and through the model's chat template, if it has one.
+    RUM_PROMPT_QUESTION = 0,
+    /// `text` is a conversation, as for `rum_chat_render`.
+    RUM_PROMPT_MESSAGES = 1,
+    /// `text` is what the model goes on from, as it is; names of control tokens in it are read as those tokens.
+    RUM_PROMPT_TEXT = 2,
+    /// `tokens` are what the model goes on from.
+    RUM_PROMPT_TOKENS = 3,
+}
+
+numbers!(rum_prompt_kind, "kind of prompt": RUM_PROMPT_QUESTION, RUM_PROMPT_MESSAGES, RUM_PROMPT_TEXT, RUM_PROMPT_TOKENS);
+
+/// How a question is put.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum rum_strategy {
+    /// The question alone, for models that reason without being told to.
+    RUM_STRATEGY_DIRECT = 0,
+    /// "Step by step", with the answer on a last line after `####`.
+    RUM_STRATEGY_COT = 1,
+}
+
+numbers!(rum_strategy, "strategy": RUM_STRATEGY_DIRECT, RUM_STRATEGY_COT);
+
+/// What a run goes on from. Fill it with `rum_prompt_init`. Everything in it is copied when the run starts.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct rum_prompt {
+    pub struct_size: usize,
+    /// A `rum_prompt_kind`.
+    pub kind: u32,
+    /// A `rum_strategy`; for a question.
+    pub strategy: u32,
+    /// The question, conversation or text.
+    pub text: rum_str,
+    /// The tokens; for `RUM_PROMPT_TOKENS`.
+    pub tokens: *const u32,
+    /// How many tokens.
+    pub n_tokens: usize,
+    /// The question as judges are told it; without it, `text` where that is a question.
+    pub question: rum_str,
+}
+
+// SAFETY: `repr(C)`; whole numbers and pointers, without padding.
+unsafe impl Struct for rum_prompt {
+    const FIRST: usize = 8 + 7 * size_of::<usize>();
+
+    fn initial() -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            kind: 0,
+            strategy: 0,
+            text: rum_str::NONE,
+            tokens: std::ptr::null(),
+            n_tokens: 0,
+            question: rum_str::NONE,
+        }
+    }
+}
+
+/// Fills `prompt` with an empty question. `struct_size` is `sizeof *prompt`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rum_prompt_init(prompt: *mut rum_prompt, struct_size: usize) -> rum_status {
+    // SAFETY: the caller's promise.
+    entry("rum_prompt_init", |_| unsafe { sized::init(prompt, struct_size) })
+}
+
+/// A prompt as a run needs it.
+pub struct Prompt {
+    pub tokens: Vec<TokenId>,
+    /// What judges are told.
+    pub question: String,
+    pub strategy: Option<&'static str>,
+    /// Whether a line `#### answer` ends the answer, unless the caller says otherwise.
+    pub stop_at_answer: bool,
+}
+
+impl Prompt {
+    /// Reads and tokenizes what `prompt` describes.
+    ///
+    /// # Safety
+    /// `prompt` is NULL or a struct whose pointers can be read.
+    pub unsafe fn read(model: &Model, prompt: *const rum_prompt) -> Result<Self, Failure> {
+        // SAFETY: the caller's promise.
+        let prompt = unsafe { sized::read(prompt, "the prompt") }?;
+        // SAFETY: the caller's promise.
+        let (text, question) =
+            unsafe { (prompt.text.read("the prompt's text")?, prompt.question.read("the question")?) };
+        let mut made = Self { tokens: Vec::new(), question: question.to_owned(), strategy: None, stop_at_answer: true };
+        let parse_special = EncodeOptions { add_special: false, parse_special: true };
+        match rum_prompt_kind::read(prompt.kind)? {
+            rum_prompt_kind::RUM_PROMPT_QUESTION => {
+                let strategy = strategy(prompt.strategy)?;
+                let asked = text.trim();
+                if asked.is_empty() {
+                    return Err(Failure::invalid("the question is empty"));
+                }
+                made.tokens = reason::prompt(strategy, asked, &model.tokenizer, model.template.as_ref())?;
+                made.strategy = Some(strategy.name());
+                made.stop_at_answer = strategy.stop_at_answer();
+                if question.is_empty() {
+                    made.question = asked.to_owned();
+                }
+            }
+            rum_prompt_kind::RUM_PROMPT_MESSAGES => {
+                let text = render(model, text, true)?;
+                made.tokens = model.tokenizer.encode(&text, parse_special)?;
+                // Some templates write the token that begins a text themselves; it has to stand there once.
+                let tokenizer = &model.tokenizer;
+                if let Some(bos) = tokenizer.bos().filter(|b| tokenizer.add_bos() && made.tokens.first() != Some(b)) {
+                    made.tokens.insert(0, bos);
+                }
+            }
+            rum_prompt_kind::RUM_PROMPT_TEXT => {
+                made.tokens = model.tokenizer.encode(text, EncodeOptions { add_special: true, ..parse_special })?;
+            }
+            rum_prompt_kind::RUM_PROMPT_TOKENS => {
+                // SAFETY: the caller's promise.
+                made.tokens = unsafe { slice(prompt.tokens, prompt.n_tokens, "the prompt's tokens") }?.to_vec();
+                let n_vocab = model.info.n_vocab;
+                if let Some(token) = made.tokens.iter().find(|&&token| token as usize >= n_vocab) {
+                    return Err(Failure::invalid(format!("token {token} is outside the vocabulary of {n_vocab}")));
+                }
+            }
+        }
+        if made.tokens.is_empty() {
+            return Err(Failure::invalid("the prompt holds no token"));
+        }
+        Ok(made)
+    }
+}
+
+fn strategy(number: u32) -> Result<&'static dyn Strategy, Failure> {
+    Ok(match rum_strategy::read(number)? {
+        rum_strategy::RUM_STRATEGY_DIRECT => &Direct,
+        rum_strategy::RUM_STRATEGY_COT => &ChainOfThought,
+    })
+}

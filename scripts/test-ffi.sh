@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Tests of the C interface: header, exported symbols, size, and the conformance program (ffi/tests/c).
+#
+# Usage: scripts/test-ffi.sh [plain] [valgrind] [sanitize]; plain alone without arguments. `plain` takes two minutes at most once
+# the library is built; the others run the same program under valgrind, and with gcc's address and undefined-behaviour
+# sanitizers. A dynamic library on a 2-core machine builds in some minutes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+OUT=$PWD/target/ffi
+CC=${CC:-gcc}
+CXX=${CXX:-g++}
+WARN="-Wall -Wextra -Werror -pedantic"
+POSIX=-D_POSIX_C_SOURCE=200809L
+ARGUMENTS=(models/abacus-q8_0.gguf models/abacus-prm.gguf "$OUT/scratch")
+
+section() { printf '\n-- %s\n' "$1"; }
+
+install_apt() {
+    local sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@"
+}
+
+# Builds the library twice: as it is, and with the function that panics. Programs find them by their soname.
+build() {
+    section "library"
+    mkdir -p "$OUT/lib" "$OUT/test" "$OUT/scratch"
+    cargo build --release -p ruminate-ffi --features panic-test
+    install_library "$OUT/test"
+    cargo build --release -p ruminate-ffi
+    install_library "$OUT/lib"
+}
+
+install_library() {
+    cp target/release/libruminate.so target/release/libruminate.a "$1/"
+    SONAME=$(readelf -d "$1/libruminate.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+    ln -sf libruminate.so "$1/$SONAME"
+}
+
+# What the header declares, one name on each line.
+declared() { sed -nE 's/^(RUM_MUST_USE )?[a-z].*[ *](rum_[a-z_]+)\(.*/\2/p' include/ruminate.h | sort; }
+
+symbols() {
+    section "exported symbols"
+    nm -D --defined-only "$OUT/lib/libruminate.so" | awk '{ print $3 }' | sort >"$OUT/exported"
+    declared >"$OUT/declared"
+    diff "$OUT/declared" "$OUT/exported"
+    [ "$SONAME" = "libruminate.so.$(sed -n 's/^#define RUM_ABI_VERSION //p' include/ruminate.h)" ]
+    echo "$(wc -l <"$OUT/exported") functions, $SONAME"
+    strip -o "$OUT/stripped.so" "$OUT/lib/libruminate.so"
+    echo "$(stat -c %s "$OUT/stripped.so") bytes stripped"
+    section "every function is called by the conformance program"
+    while read -r name; do
+        grep -q "\b$name\b" ffi/tests/c/*.c || { echo "$name is not"; exit 1; }
+    done <"$OUT/declared"
+}
+
+languages() {
+    section "the header in every language version"
+    for standard in c99 c11 c17 c2x; do
+        $CC -std=$standard $POSIX $WARN -fsyntax-only -Iinclude ffi/tests/c/*.c
+    done
+    for standard in c++11 c++17 c++20 c++2b; do
+        echo '#include "ruminate.h"' | $CXX -std=$standard $WARN -fsyntax-only -Iinclude -x c++ -
+    done
+}
+
+# compile OUTPUT FLAGS...: the conformance program against the library that can panic.
+compile() {
+    local output=$1
+    shift
+    $CC -std=c99 $POSIX $WARN -g -DRUM_TEST_PANIC -Iinclude "$@" ffi/tests/c/*.c -L"$OUT/test" -Wl,-rpath,"$OUT/test" \
+        -lruminate -lpthread -lm -o "$output"
+}
+
+plain() {
+    symbols
+    languages
+    section "conformance"
+    compile "$OUT/conformance" -O1
+    rm -rf "$OUT/scratch" && mkdir "$OUT/scratch"
+    "$OUT/conformance" "${ARGUMENTS[@]}" 10000
+    section "conformance, static library"
+    $CC -std=c99 $POSIX $WARN -Iinclude ffi/tests/c/*.c "$OUT/lib/libruminate.a" -lpthread -ldl -lm -o "$OUT/conformance-static"
+    "$OUT/conformance-static" "${ARGUMENTS[@]}" 100
+}
+
+valgrind_() {
+    section "conformance under valgrind"
+    command -v valgrind >/dev/null || install_apt valgrind
+    compile "$OUT/conformance" -O1
+    valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
+        --error-exitcode=9 "$OUT/conformance" "${ARGUMENTS[@]}" 5
+}
+
+sanitize() {
+    section "conformance with sanitizers"
+    compile "$OUT/conformance-san" -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+    # A program without them would pass, too.
+    nm "$OUT/conformance-san" | grep -q __asan_init && nm "$OUT/conformance-san" | grep -q __ubsan_handle
+    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 "$OUT/conformance-san" "${ARGUMENTS[@]}" 100
+}
+
+build
+for what in "${@:-plain}"; do
+    case $what in
+    plain) plain ;;
+    valgrind) valgrind_ ;;
+    sanitize) sanitize ;;
+    *) echo "no test is called $what; there are: plain, valgrind, sanitize" >&2 && exit 2 ;;
+    esac
+done
