@@ -107,8 +107,8 @@ pub trait Engine: Send {
         Err(Error::new(ErrorKind::Unsupported, "this engine cannot save KV"))
     }
 
-    /// Reads what [`save`](Self::save) of an engine with the same model and options wrote: the branches in their order. On
-    /// an error nothing of it stays.
+    /// Reads what [`save`](Self::save) of an engine with the same model, adapters and options wrote: the branches in their
+    /// order. On an error nothing of it stays.
     fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
         let _ = input;
         Err(Error::new(ErrorKind::Unsupported, "this engine cannot load KV"))

@@ -99,6 +99,10 @@ impl Adapter {
             for stored in stored(&self.architecture) {
                 let Some(factors) = self.fused(layer, stored) else { continue };
                 let name = format!("blk.{layer}.{}.weight", stored.name);
+                if !factors.b.iter().all(|x| x.is_finite()) {
+                    let message = format!("the adapter's factors leave the range of f32 as those of the fused {name}");
+                    return Err(Error::new(ErrorKind::NonFinite, message));
+                }
                 let (n_in, n_out) = (factors.a.len() / factors.rank, factors.b.len() / factors.rank);
                 for (factor, shape, data) in
                     [("lora_a", [n_in, factors.rank], factors.a), ("lora_b", [factors.rank, n_out], factors.b)]

@@ -101,6 +101,19 @@ fn projections_with_factors_of_their_own_are_stacked_in_a_fused_file() {
 }
 
 #[test]
+fn factors_that_stacking_would_make_infinite_are_refused() {
+    let base = base("phi3");
+    let mut adapter = Adapter::new(base.config(), 5.0);
+    for (seed, projection) in [Projection::AttnQ, Projection::AttnK].into_iter().enumerate() {
+        let mut lora = lora(&base, projection, 1, seed);
+        lora.b.fill(f32::MAX);
+        adapter.set(base.config(), 0, projection, lora).unwrap();
+    }
+    let error = adapter.write(&mut Vec::new()).unwrap_err();
+    assert!(error.kind() == ErrorKind::NonFinite && error.to_string().contains("attn_qkv"), "{error}");
+}
+
+#[test]
 fn cut_and_mutated_files_are_refused_or_sound() {
     let base = base("llama");
     let mut adapter = Adapter::new(base.config(), 4.0);
