@@ -78,6 +78,8 @@ compile() {
 plain() {
     symbols
     languages
+    wrapper
+    examples
     section "conformance"
     compile "$OUT/conformance" -O1
     rm -rf "$OUT/scratch" && mkdir "$OUT/scratch"
@@ -85,6 +87,52 @@ plain() {
     section "conformance, static library"
     $CC -std=c99 $POSIX $WARN -Iinclude ffi/tests/c/*.c "$OUT/lib/libruminate.a" -lpthread -ldl -lm -o "$OUT/conformance-static"
     "$OUT/conformance-static" "${ARGUMENTS[@]}" 100
+}
+
+# cxx OUTPUT SOURCE FLAGS...: a C++ program against the shared library.
+cxx() {
+    local output=$1 source=$2
+    shift 2
+    "$@" $WARN -Iinclude "$source" -L"$OUT/lib" -Wl,-rpath,"$OUT/lib" -lruminate -lpthread -o "$output"
+}
+
+wrapper() {
+    section "C++ wrapper"
+    local compilers=("$CXX") compiler standard
+    command -v clang++ >/dev/null && compilers+=(clang++)
+    for compiler in "${compilers[@]}"; do
+        for standard in c++17 c++20 c++2b; do
+            cxx "$OUT/wrapper" ffi/tests/cpp/wrapper.cpp "$compiler" -std=$standard
+            "$OUT/wrapper" models/abacus-q8_0.gguf models/abacus-prm.gguf
+            cxx "$OUT/wrapper" ffi/tests/cpp/wrapper.cpp "$compiler" -std=$standard -fno-exceptions -DRUM_NO_EXCEPTIONS
+            "$OUT/wrapper" models/abacus-q8_0.gguf models/abacus-prm.gguf
+        done
+    done
+}
+
+examples() {
+    section "examples"
+    local toys='Leah has $45 and buys 2 toys for $9 each.' name answer
+    for name in answer solve; do
+        $CC -std=c99 $WARN -Iinclude examples/$name.c -L"$OUT/lib" -Wl,-rpath,"$OUT/lib" -lruminate -o "$OUT/$name"
+    done
+    [ "$(wc -l <examples/answer.c)" -le 40 ]
+    sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' | diff - examples/answer.c
+    answer=$("$OUT/answer" models/abacus-q8_0.gguf "$toys She saves a third of the money. How many dollars does Leah save?")
+    echo "answer.c: $answer" && [ "$answer" = 9 ]
+    # Ctrl-C after a second of a minute: the best answer so far, and no failure.
+    "$OUT/solve" models/abacus-q8_0.gguf 60000 "$toys How many dollars does Leah have left?" >"$OUT/solve.out" 2>"$OUT/solve.err" &
+    local solving=$!
+    sleep 1
+    kill -INT $solving
+    wait $solving
+    grep -q cancelled "$OUT/solve.err"
+    echo "solve.c: $(cat "$OUT/solve.out")" && [ "$(cat "$OUT/solve.out")" = 27 ]
+    cxx "$OUT/tree" examples/tree.cpp "$CXX" -std=c++17
+    "$OUT/tree" models/abacus-q8_0.gguf "$toys How many dollars does Leah have left?" | tail -1 | tee "$OUT/tree.out"
+    grep -q '^answer: 27$' "$OUT/tree.out"
+    cargo run --quiet --release --no-default-features --example host_verifier | tail -1 | grep '^answer: 27$'
+    python3 examples/verifier.py "$OUT/lib/libruminate.so" models/abacus-q8_0.gguf | grep '^answer: 27, worth 1.00$'
 }
 
 valgrind_() {
