@@ -470,7 +470,7 @@ enum rum_stop_at_answer
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // As the prompt's strategy says; it does without one.
+    // As the prompt's strategy says; without one it does not.
     RUM_STOP_AT_ANSWER_DEFAULT = 0,
     // It does.
     RUM_STOP_AT_ANSWER_YES = 1,
@@ -1217,7 +1217,7 @@ rum_status rum_judge_mix(uint32_t mix,
 // the solution if `complete` is not 0. `values` gets `n` numbers from 0 to 1.
 //
 // For judges of texts: `RUM_ERR_INVALID_ARGUMENT` from a head, which reads hidden states that texts do not have. Judges by how
-// sure the model was have nothing to go by and give 0.5 or their least.
+// sure the model was know nothing of a text and give 0.5.
 RUM_MUST_USE
 rum_status rum_judge_score(struct rum_judge *judge,
                            const char *question,
@@ -1241,7 +1241,8 @@ rum_status rum_judge_open_head(const struct rum_model *model,
 // The reward model in the GGUF file at `path`, in an engine of its own with `options` (NULL for the defaults), read as
 // `convention` (a `rum_convention`) says. `head` is the path of its head file, with length 0 for a convention without one.
 //
-// `runtime` may be NULL for the defaults; its memory budget is charged. The caller frees `out`.
+// `runtime` may be NULL for the defaults; its memory budget is charged, for keys and values as for a session's. The caller frees
+// `out`.
 RUM_MUST_USE
 rum_status rum_judge_open_model(const struct rum_runtime *runtime,
                                 uint32_t convention,

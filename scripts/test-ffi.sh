@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Tests of the C interface: header, exported symbols, size, and the conformance program (ffi/tests/c).
 #
-# Usage: scripts/test-ffi.sh [plain] [valgrind] [sanitize]; plain alone without arguments. `plain` takes two minutes at most once
-# the library is built; the others run the same program under valgrind, and with gcc's address and undefined-behaviour
-# sanitizers. A dynamic library on a 2-core machine builds in some minutes.
+# Usage: scripts/test-ffi.sh [plain] [valgrind] [sanitize] [size]; plain alone without arguments. `plain` takes two minutes at most once
+# the library is built; `valgrind` and `sanitize` run the same program under valgrind (which takes minutes), and with gcc's address and
+# undefined-behaviour sanitizers; `size` builds the library as it is shipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 OUT=$PWD/target/ffi
+PROFILE=release
+# Bytes of the shared library as it is shipped.
+BUDGET=$((6 << 20))
 CC=${CC:-gcc}
 CXX=${CXX:-g++}
 WARN="-Wall -Wextra -Werror -pedantic"
@@ -49,8 +52,6 @@ symbols() {
     diff "$OUT/declared" "$OUT/exported"
     [ "$SONAME" = "libruminate.so.$(sed -n 's/^#define RUM_ABI_VERSION //p' include/ruminate.h)" ]
     echo "$(wc -l <"$OUT/exported") functions, $SONAME"
-    strip -o "$OUT/stripped.so" "$OUT/lib/libruminate.so"
-    echo "$(stat -c %s "$OUT/stripped.so") bytes stripped"
     section "every function is called by the conformance program"
     while read -r name; do
         grep -q "\b$name\b" ffi/tests/c/*.c || { echo "$name is not"; exit 1; }
@@ -65,6 +66,15 @@ languages() {
     for standard in c++11 c++17 c++20 c++2b; do
         echo '#include "ruminate.h"' | $CXX -std=$standard $WARN -fsyntax-only -Iinclude -x c++ -
     done
+    if command -v clang >/dev/null; then
+        for standard in c99 c11 c17 c2x; do
+            clang -std=$standard $POSIX $WARN -fsyntax-only -Iinclude ffi/tests/c/*.c
+        done
+        # As Swift imports it.
+        echo '@import CRuminate; int main(void) { return rum_check_abi(RUM_ABI_VERSION); }' |
+            clang -fmodules -fmodules-cache-path="$OUT/modules" $WARN -fsyntax-only -fmodule-map-file=include/module.modulemap \
+                -x objective-c -
+    fi
 }
 
 # compile OUTPUT FLAGS...: the conformance program against the library that can panic.
@@ -87,6 +97,7 @@ plain() {
     section "conformance, static library"
     $CC -std=c99 $POSIX $WARN -Iinclude ffi/tests/c/*.c "$OUT/lib/libruminate.a" -lpthread -ldl -lm -o "$OUT/conformance-static"
     "$OUT/conformance-static" "${ARGUMENTS[@]}" 100
+    packaging
 }
 
 # cxx OUTPUT SOURCE FLAGS...: a C++ program against the shared library.
@@ -135,6 +146,46 @@ examples() {
     python3 examples/verifier.py "$OUT/lib/libruminate.so" models/abacus-q8_0.gguf | grep '^answer: 27, worth 1.00$'
 }
 
+# A folder that was installed and moved, as a package would be.
+packaging() {
+    section "installed: pkg-config and CMake"
+    command -v cmake >/dev/null || install_apt cmake
+    command -v pkg-config >/dev/null || install_apt pkg-config
+    local at="$OUT/moved" question='Leah has $45 and buys 2 toys for $9 each. She saves a third of the money. How many dollars does Leah save?'
+    rm -rf "$at" "$OUT/installed" "$OUT/cmake"
+    scripts/install-ffi.sh "$OUT/installed" "$PROFILE"
+    mv "$OUT/installed" "$at"
+    export PKG_CONFIG_PATH="$at/lib/pkgconfig"
+    $CC examples/answer.c $(pkg-config --cflags --libs ruminate) -o "$OUT/answer-shared"
+    [ "$(LD_LIBRARY_PATH="$at/lib" "$OUT/answer-shared" models/abacus-q8_0.gguf "$question")" = 9 ]
+    # Without the shared library beside it, the static one is taken.
+    mkdir "$at/lib/static" && cp "$at/lib/libruminate.a" "$at/lib/static/"
+    $CC examples/answer.c $(pkg-config --cflags ruminate) -L"$at/lib/static" $(pkg-config --libs --static ruminate | sed 's/-L[^ ]*//') \
+        -o "$OUT/answer-static"
+    [ "$("$OUT/answer-static" models/abacus-q8_0.gguf "$question")" = 9 ]
+    local how
+    for how in "-DCMAKE_PREFIX_PATH=$at" "-DRUMINATE_SOURCE=$PWD -DRUMINATE_TARGET_DIR=$PWD/target -DRUMINATE_PROFILE=$PROFILE"; do
+        rm -rf "$OUT/cmake"
+        cmake -S ffi/tests/cmake -B "$OUT/cmake" $how >"$OUT/cmake.log"
+        cmake --build "$OUT/cmake" >>"$OUT/cmake.log"
+        for kind in shared static; do
+            [ "$("$OUT/cmake/answer_$kind" models/abacus-q8_0.gguf "$question")" = 9 ]
+        done
+    done
+    rm -rf "$at" "$OUT/cmake"
+    echo "pkg-config shared and static, find_package and add_subdirectory"
+}
+
+# The shared library as it is shipped, within its budget.
+size() {
+    section "size"
+    cargo build --profile dist -p ruminate-ffi
+    local bytes
+    bytes=$(stat -c %s target/dist/libruminate.so)
+    echo "libruminate.so: $bytes bytes, budget $BUDGET"
+    [ "$bytes" -le "$BUDGET" ]
+}
+
 valgrind_() {
     section "conformance under valgrind"
     command -v valgrind >/dev/null || install_apt valgrind
@@ -151,12 +202,15 @@ sanitize() {
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 "$OUT/conformance-san" "${ARGUMENTS[@]}" 100
 }
 
+command -v "$CC" >/dev/null || install_apt gcc libc6-dev
+command -v "$CXX" >/dev/null || install_apt g++
 build
 for what in "${@:-plain}"; do
     case $what in
     plain) plain ;;
     valgrind) valgrind_ ;;
     sanitize) sanitize ;;
-    *) echo "no test is called $what; there are: plain, valgrind, sanitize" >&2 && exit 2 ;;
+    size) size ;;
+    *) echo "no test is called $what; there are: plain, valgrind, sanitize, size" >&2 && exit 2 ;;
     esac
 done

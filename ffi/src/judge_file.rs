@@ -67,7 +67,8 @@ pub unsafe extern "C" fn rum_judge_open_head(
 /// The reward model in the GGUF file at `path`, in an engine of its own with `options` (NULL for the defaults), read as
 /// `convention` (a `rum_convention`) says. `head` is the path of its head file, with length 0 for a convention without one.
 ///
-/// `runtime` may be NULL for the defaults; its memory budget is charged. The caller frees `out`.
+/// `runtime` may be NULL for the defaults; its memory budget is charged, for keys and values as for a session's. The caller frees
+/// `out`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rum_judge_open_model(
@@ -136,6 +137,9 @@ fn external(
     if options.kv_bytes > 0 {
         memory.push(runtime.budget().reserve(options.kv_bytes, "the reward model's keys and values")?);
         native.kv_limit = Some(options.kv_bytes);
+    } else if let Some(rest) = runtime.budget().reserve_rest(needs.kv_page, "a page of keys and values")? {
+        native.kv_limit = Some(rest.bytes);
+        memory.push(rest);
     }
     let engine = NativeEngine::new(model, &native)?;
     Ok(External { judge: ExternalJudge::new(engine, tokenizer, convention)?, _memory: memory })

@@ -103,7 +103,8 @@ impl Prompt {
         // SAFETY: the caller's promise.
         let (text, question) =
             unsafe { (prompt.text.read("the prompt's text")?, prompt.question.read("the question")?) };
-        let mut made = Self { tokens: Vec::new(), question: question.to_owned(), strategy: None, stop_at_answer: true };
+        let mut made =
+            Self { tokens: Vec::new(), question: question.to_owned(), strategy: None, stop_at_answer: false };
         let parse_special = EncodeOptions { add_special: false, parse_special: true };
         match rum_prompt_kind::read(prompt.kind)? {
             rum_prompt_kind::RUM_PROMPT_QUESTION => {

@@ -165,7 +165,7 @@ pub unsafe extern "C" fn rum_run_search(
         // SAFETY: the caller's promise.
         let prompt = unsafe { Prompt::read(&session.value.model.value, prompt) }?;
         // SAFETY: the caller's promise.
-        let params = Box::new(unsafe { search::params(search, prompt.stop_at_answer && prompt.strategy.is_some()) }?);
+        let params = Box::new(unsafe { search::params(search, prompt.stop_at_answer) }?);
         // SAFETY: the caller's promise.
         let checkpoint = unsafe { options.checkpoint.read("the checkpoint") }?.to_owned();
         let job = Job::Search { params, trace: options.trace != 0, checkpoint };

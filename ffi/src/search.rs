@@ -106,7 +106,7 @@ numbers!(rum_aggregation, "aggregation": RUM_AGGREGATION_DEFAULT, RUM_AGGREGATIO
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum rum_stop_at_answer {
-    /// As the prompt's strategy says; it does without one.
+    /// As the prompt's strategy says; without one it does not.
     RUM_STOP_AT_ANSWER_DEFAULT = 0,
     /// It does.
     RUM_STOP_AT_ANSWER_YES = 1,

@@ -58,7 +58,8 @@ impl Watch {
     pub fn usage(&self) -> rum_usage {
         match self.end.get() {
             Some(Ok(finished)) => finished.usage,
-            _ => self.state().usage,
+            Some(Err(_)) => rum_usage { complete: 1, ..self.state().usage },
+            None => self.state().usage,
         }
     }
 

@@ -150,6 +150,8 @@ static void judges_come_from_files(const rum_model *model, rum_session *session,
     CHECK(search_with(session, judge) == RUM_OK);
     OK(rum_judge_free(judge));
     OK(rum_judge_new(RUM_JUDGE_LOGPROB, &judge));
+    OK(rum_judge_score(judge, QUESTION, NUL, &step, 1, 1, &value));
+    CHECK(value == 0.5F);
     CHECK(search_with(session, judge) == RUM_OK);
     OK(rum_judge_free(judge));
     OK(rum_judge_new(RUM_JUDGE_ENTROPY, &judge));

@@ -1,0 +1,166 @@
+/* What the C interface costs, and how fast a run is cancelled: latency MODEL [ROUNDS]
+ *
+ * Overhead is the time from rum_run_search to the end of rum_run_wait beyond what the library counts for the search itself, and
+ * the time that the same search takes longer when all its events are pulled. Latency is the time from rum_cancel_cancel to the
+ * end of rum_run_wait, from another thread than the run's, at random moments of the prompt and of decoding. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ruminate.h"
+
+#define MOST 1000
+
+static const char QUESTION[] = "Leah has $45 and buys 2 toys for $9 each. How many dollars does Leah have left?";
+
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void check(rum_status status) {
+    if (status == RUM_OK) return;
+    fprintf(stderr, "%s\n", rum_last_error());
+    exit(1);
+}
+
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts, and gives the value that this share of all is below. */
+static double quantile(double *values, int n, double share) {
+    qsort(values, (size_t)n, sizeof *values, by_size);
+    return values[(int)(share * (n - 1) + 0.5)];
+}
+
+static rum_run *start(rum_session *session, const char *text, uint64_t n, uint64_t tokens, uint32_t events, const rum_cancel *cancel) {
+    rum_prompt prompt;
+    rum_search search;
+    rum_run_options options;
+    rum_run *run = NULL;
+    check(rum_prompt_init(&prompt, sizeof prompt));
+    check(rum_search_init(&search, sizeof search));
+    check(rum_run_options_init(&options, sizeof options));
+    prompt.text.ptr = text;
+    prompt.text.len = SIZE_MAX;
+    search.n = n;
+    search.max_tokens = tokens;
+    search.early_stop = RUM_EARLY_STOP_NEVER;
+    search.stop_at_answer = RUM_STOP_AT_ANSWER_NO;
+    options.events = events;
+    options.cancel = cancel;
+    check(rum_run_search(session, &prompt, &search, &options, &run));
+    return run;
+}
+
+/* One search of 8 samples; gives its time as the library counts it, and adds what the caller waited beyond that. */
+static double search_once(rum_session *session, uint32_t events, double *beyond) {
+    rum_usage usage;
+    rum_event event;
+    double begin = now_ms(), waited;
+    rum_run *run = start(session, QUESTION, 8, 64, events, NULL);
+    event.struct_size = sizeof event;
+    do {
+        if (events == 0) break;
+        check(rum_run_next(run, UINT64_MAX, &event));
+    } while (event.kind != RUM_EVENT_DONE);
+    check(rum_run_wait(run, UINT64_MAX, NULL));
+    waited = now_ms() - begin;
+    usage.struct_size = sizeof usage;
+    check(rum_run_get_usage(run, &usage));
+    *beyond = waited - usage.wall_ms;
+    check(rum_run_free(run));
+    return usage.wall_ms;
+}
+
+static void overhead(rum_session *session, int rounds) {
+    static double plain[MOST], pulled[MOST], beyond[MOST];
+    double ignored;
+    int i;
+    search_once(session, 0, &ignored);
+    /* In turns, so that neighbours on the machine slow both down alike. */
+    for (i = 0; i < rounds; i++) {
+        plain[i] = search_once(session, 0, &beyond[i]);
+        pulled[i] = search_once(session, RUM_EVENTS_ALL, &ignored);
+    }
+    printf("search: %.2f ms; the call adds %.3f ms; with all events pulled %.2f ms (medians of %d)\n",
+           quantile(plain, rounds, 0.5), quantile(beyond, rounds, 0.5), quantile(pulled, rounds, 0.5), rounds);
+}
+
+static void cancelled(rum_session *session, const char *what, const char *text, int rounds, double longest_ms) {
+    static double latency[MOST];
+    double pass = 0;
+    int i, hit = 0;
+    srand(1);
+    for (i = 0; i < rounds; i++) {
+        rum_cancel *cancel = NULL;
+        rum_run *run;
+        rum_result result;
+        rum_usage usage;
+        struct timespec pause;
+        double begin, delay = longest_ms * rand() / RAND_MAX;
+        check(rum_cancel_new(&cancel));
+        run = start(session, text, 8, 512, 0, cancel);
+        pause.tv_sec = (time_t)(delay / 1e3);
+        pause.tv_nsec = (long)((delay - 1e3 * (double)pause.tv_sec) * 1e6);
+        nanosleep(&pause, NULL);
+        begin = now_ms();
+        check(rum_cancel_cancel(cancel));
+        check(rum_run_wait(run, UINT64_MAX, NULL));
+        latency[hit] = now_ms() - begin;
+        result.struct_size = sizeof result;
+        usage.struct_size = sizeof usage;
+        check(rum_run_get_result(run, &result));
+        check(rum_run_get_usage(run, &usage));
+        if (usage.forward_passes > 0) pass = usage.wall_ms / (double)usage.forward_passes;
+        if (result.stop_reason == RUM_STOP_CANCELLED) hit++;
+        check(rum_run_free(run));
+        check(rum_cancel_free(cancel));
+    }
+    if (hit == 0) return;
+    printf("cancelled in %s: p50 %.2f ms", what, quantile(latency, hit, 0.5));
+    printf(", p99 %.2f ms, worst %.2f ms of %d", quantile(latency, hit, 0.99), latency[hit - 1], hit);
+    if (pass > 0) printf("; a pass takes %.2f ms", pass);
+    printf("\n");
+}
+
+int main(int argc, char **argv) {
+    rum_model *model = NULL;
+    rum_session *session = NULL;
+    static char text[16384];
+    int rounds = argc > 2 ? atoi(argv[2]) : 100;
+    rum_model_info info;
+    size_t tokens = 0, held;
+    double unused, prompt_ms, begin;
+    if (argc < 2 || rounds < 1 || rounds > MOST) return 2;
+    check(rum_model_open(NULL, argv[1], SIZE_MAX, NULL, NULL, &model));
+    check(rum_session_new(model, NULL, &session));
+    info.struct_size = sizeof info;
+    check(rum_model_get_info(model, &info));
+    (void)!rum_tokenize(model, QUESTION, SIZE_MAX, 0, NULL, 0, &tokens);
+    /* A prompt that fills half of the context. */
+    for (held = 0; held + tokens < (info.n_ctx_train < 4096 ? info.n_ctx_train : 4096) / 2; held += tokens + 1) {
+        if (strlen(text) + sizeof QUESTION + 1 > sizeof text) break;
+        strcat(strcat(text, QUESTION), "\n");
+    }
+    overhead(session, rounds);
+    begin = now_ms();
+    (void)search_once(session, 0, &unused);
+    cancelled(session, "decoding", QUESTION, rounds, now_ms() - begin);
+    begin = now_ms();
+    {
+        /* How long the prompt takes: one token behind it. */
+        rum_run *run = start(session, text, 1, 1, 0, NULL);
+        check(rum_run_wait(run, UINT64_MAX, NULL));
+        prompt_ms = now_ms() - begin;
+        check(rum_run_free(run));
+    }
+    cancelled(session, "the prompt", text, rounds, prompt_ms * 0.8);
+    check(rum_session_free(session));
+    check(rum_model_free(model));
+    return 0;
+}
