@@ -1,7 +1,7 @@
 /* What the C interface costs, and how fast a run is cancelled: latency MODEL [ROUNDS]
  *
- * Overhead is the time from rum_run_search to the end of rum_run_wait beyond what the library counts for the search itself, and
- * the time that the same search takes longer when all its events are pulled. Latency is the time from rum_cancel_cancel to the
+ * Overhead is the time from rum_run_search to the end of rum_run_wait beyond what the library counts for the search itself (its
+ * prompt is tokens, so that no template is rendered), and the time that the same search takes longer when all its events are pulled. Latency is the time from rum_cancel_cancel to the
  * end of rum_run_wait, from another thread than the run's, at random moments of the prompt and of decoding. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,11 @@
 #define MOST 1000
 
 static const char QUESTION[] = "Leah has $45 and buys 2 toys for $9 each. How many dollars does Leah have left?";
+
+typedef struct tokens {
+    uint32_t ids[4096];
+    size_t n;
+} tokens;
 
 static double now_ms(void) {
     struct timespec t;
@@ -37,7 +42,7 @@ static double quantile(double *values, int n, double share) {
     return values[(int)(share * (n - 1) + 0.5)];
 }
 
-static rum_run *start(rum_session *session, const char *text, uint64_t n, uint64_t tokens, uint32_t events, const rum_cancel *cancel) {
+static rum_run *start(rum_session *session, const tokens *text, uint64_t n, uint64_t tokens, uint32_t events, const rum_cancel *cancel) {
     rum_prompt prompt;
     rum_search search;
     rum_run_options options;
@@ -45,8 +50,9 @@ static rum_run *start(rum_session *session, const char *text, uint64_t n, uint64
     check(rum_prompt_init(&prompt, sizeof prompt));
     check(rum_search_init(&search, sizeof search));
     check(rum_run_options_init(&options, sizeof options));
-    prompt.text.ptr = text;
-    prompt.text.len = SIZE_MAX;
+    prompt.kind = RUM_PROMPT_TOKENS;
+    prompt.tokens = text->ids;
+    prompt.n_tokens = text->n;
     search.n = n;
     search.max_tokens = tokens;
     search.early_stop = RUM_EARLY_STOP_NEVER;
@@ -58,11 +64,11 @@ static rum_run *start(rum_session *session, const char *text, uint64_t n, uint64
 }
 
 /* One search of 8 samples; gives its time as the library counts it, and adds what the caller waited beyond that. */
-static double search_once(rum_session *session, uint32_t events, double *beyond) {
+static double search_once(rum_session *session, const tokens *text, uint32_t events, double *beyond) {
     rum_usage usage;
     rum_event event;
     double begin = now_ms(), waited;
-    rum_run *run = start(session, QUESTION, 8, 64, events, NULL);
+    rum_run *run = start(session, text, 8, 64, events, NULL);
     event.struct_size = sizeof event;
     do {
         if (events == 0) break;
@@ -77,21 +83,21 @@ static double search_once(rum_session *session, uint32_t events, double *beyond)
     return usage.wall_ms;
 }
 
-static void overhead(rum_session *session, int rounds) {
+static void overhead(rum_session *session, const tokens *text, int rounds) {
     static double plain[MOST], pulled[MOST], beyond[MOST];
     double ignored;
     int i;
-    search_once(session, 0, &ignored);
+    search_once(session, text, 0, &ignored);
     /* In turns, so that neighbours on the machine slow both down alike. */
     for (i = 0; i < rounds; i++) {
-        plain[i] = search_once(session, 0, &beyond[i]);
-        pulled[i] = search_once(session, RUM_EVENTS_ALL, &ignored);
+        plain[i] = search_once(session, text, 0, &beyond[i]);
+        pulled[i] = search_once(session, text, RUM_EVENTS_ALL, &ignored);
     }
     printf("search: %.2f ms; the call adds %.3f ms; with all events pulled %.2f ms (medians of %d)\n",
            quantile(plain, rounds, 0.5), quantile(beyond, rounds, 0.5), quantile(pulled, rounds, 0.5), rounds);
 }
 
-static void cancelled(rum_session *session, const char *what, const char *text, int rounds, double longest_ms) {
+static void cancelled(rum_session *session, const char *what, const tokens *text, int rounds, double longest_ms) {
     static double latency[MOST];
     double pass = 0;
     int i, hit = 0;
@@ -131,35 +137,33 @@ static void cancelled(rum_session *session, const char *what, const char *text, 
 int main(int argc, char **argv) {
     rum_model *model = NULL;
     rum_session *session = NULL;
-    static char text[16384];
+    rum_run *run;
+    static tokens question, prompt;
     int rounds = argc > 2 ? atoi(argv[2]) : 100;
     rum_model_info info;
-    size_t tokens = 0, held;
-    double unused, prompt_ms, begin;
+    double unused, begin, prompt_ms;
     if (argc < 2 || rounds < 1 || rounds > MOST) return 2;
     check(rum_model_open(NULL, argv[1], SIZE_MAX, NULL, NULL, &model));
     check(rum_session_new(model, NULL, &session));
     info.struct_size = sizeof info;
     check(rum_model_get_info(model, &info));
-    (void)!rum_tokenize(model, QUESTION, SIZE_MAX, 0, NULL, 0, &tokens);
+    check(rum_tokenize(model, QUESTION, SIZE_MAX, RUM_TOKENIZE_ADD_SPECIAL, question.ids, 4096, &question.n));
     /* A prompt that fills half of the context. */
-    for (held = 0; held + tokens < (info.n_ctx_train < 4096 ? info.n_ctx_train : 4096) / 2; held += tokens + 1) {
-        if (strlen(text) + sizeof QUESTION + 1 > sizeof text) break;
-        strcat(strcat(text, QUESTION), "\n");
+    while (prompt.n + question.n < (info.n_ctx_train < 4096 ? info.n_ctx_train : 4096) / 2) {
+        memcpy(prompt.ids + prompt.n, question.ids, question.n * sizeof *question.ids);
+        prompt.n += question.n;
     }
-    overhead(session, rounds);
+    overhead(session, &question, rounds);
     begin = now_ms();
-    (void)search_once(session, 0, &unused);
-    cancelled(session, "decoding", QUESTION, rounds, now_ms() - begin);
+    (void)search_once(session, &question, 0, &unused);
+    cancelled(session, "decoding", &question, rounds, now_ms() - begin);
+    /* How long the prompt takes: one token behind it. */
     begin = now_ms();
-    {
-        /* How long the prompt takes: one token behind it. */
-        rum_run *run = start(session, text, 1, 1, 0, NULL);
-        check(rum_run_wait(run, UINT64_MAX, NULL));
-        prompt_ms = now_ms() - begin;
-        check(rum_run_free(run));
-    }
-    cancelled(session, "the prompt", text, rounds, prompt_ms * 0.8);
+    run = start(session, &prompt, 1, 1, 0, NULL);
+    check(rum_run_wait(run, UINT64_MAX, NULL));
+    prompt_ms = now_ms() - begin;
+    check(rum_run_free(run));
+    cancelled(session, "the prompt", &prompt, rounds, prompt_ms * 0.8);
     check(rum_session_free(session));
     check(rum_model_free(model));
     return 0;
