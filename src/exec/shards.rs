@@ -44,6 +44,12 @@ impl<'a, T> Shards<'a, T> {
         // promises that no other live range overlaps it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), end - start) }
     }
+
+    /// Where the elements begin, for parts that are no ranges, such as columns of a matrix. Whoever writes through it makes
+    /// [`range`](Self::range)'s promise for each element.
+    pub fn as_mut_ptr(&self) -> *mut T {
+        self.start
+    }
 }
 
 #[cfg(test)]

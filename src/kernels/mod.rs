@@ -2,6 +2,8 @@
 
 mod activations;
 mod attention;
+mod dequantized;
+mod gemm;
 mod logit_blocks;
 mod matmul;
 mod matrix;
@@ -13,13 +15,15 @@ mod rope;
 mod rows;
 mod softmax;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use activations::{Activations, Input};
 pub use attention::{
     Attention, AttentionPlan, AttentionShape, KvLayout, KvPage, KvSlot, KvType, PAGE_TOKENS, Query, Stretch, attention,
     attention_scratch_bytes, store_keys_values,
 };
+pub use dequantized::{matmul_f32, matmul_f32_back};
+pub use gemm::{Mat, gemm};
 pub use logit_blocks::{
     LOGIT_BLOCK, LogitBlock, logit_block_count, logit_blocks, row_logit_blocks, temper_logit_blocks,
 };

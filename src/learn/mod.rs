@@ -13,6 +13,7 @@
 //! [`fit`] turns the rows into a [`Head`](crate::reward::Head): a logistic regression or a small perceptron, chosen and
 //! calibrated on questions that it was not fitted on. It is deterministic for any number of threads.
 
+pub mod backprop;
 mod collect;
 mod design;
 mod figures;
@@ -21,6 +22,7 @@ mod lbfgs;
 mod linear;
 mod mlp;
 mod origin;
+pub mod preference;
 mod recorder;
 mod report;
 mod rows;

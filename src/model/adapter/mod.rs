@@ -87,11 +87,26 @@ impl Adapter {
         if self.alpha == 0.0 { 1.0 } else { self.alpha / lora.rank as f32 }
     }
 
+    /// An adapter of the same shape, all factors zero.
+    pub fn zeros_like(&self) -> Self {
+        let mut zeros = self.clone();
+        for lora in zeros.iter_mut() {
+            lora.a.fill(0.0);
+            lora.b.fill(0.0);
+        }
+        zeros
+    }
+
     /// All factors, lowest layer first, projections in the order of [`Projection::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (usize, Projection, &Lora)> {
         self.layers.iter().enumerate().flat_map(|(i, layer)| {
             Projection::ALL.into_iter().zip(layer).filter_map(move |(p, lora)| Some((i, p, lora.as_ref()?)))
         })
+    }
+
+    /// The factors in the order of [`iter`](Self::iter), to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lora> {
+        self.layers.iter_mut().flatten().flatten()
     }
 
     /// Numbers in all factors.

@@ -1,0 +1,333 @@
+//! The training loop: one step at a time, so that whoever runs it can stop, save and go on.
+
+use std::time::Instant;
+
+use super::adamw::{self, AdamW};
+use super::measured::Totals;
+use super::{Example, Feedback, Loss, Measured, Scored, StepReport, TrainParams};
+use crate::engine::Stream;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::Team;
+use crate::learn::backprop::{Forest, Logprobs, Trunk};
+use crate::model::{Adapter, Model};
+use crate::observe::Interrupt;
+use crate::simd::Isa;
+
+/// Trains an adapter on examples.
+pub struct Trainer<'a> {
+    pub(super) params: TrainParams,
+    pub(super) model: &'a Model,
+    trunk: Trunk<'a>,
+    examples: Vec<Example>,
+    pub(super) adapter: Adapter,
+    pub(super) adamw: AdamW,
+    /// Log-probabilities under the base, one for each completion, once they were needed.
+    references: Vec<Option<Vec<f64>>>,
+    /// States below the lowest trained layer, `[row][n_embd]`, as far as they are kept.
+    boundaries: Vec<Option<Vec<f32>>>,
+    /// Bytes left for more of them.
+    boundary_bytes: usize,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer with a first adapter, or with `adapter` to go on from. Examples longer than the parameters allow are left out.
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for parameters or examples that cannot be trained on.
+    pub fn new(
+        model: &'a Model,
+        team: &'a Team,
+        isa: Isa,
+        n_ctx: usize,
+        params: TrainParams,
+        examples: Vec<Example>,
+        adapter: Option<Adapter>,
+    ) -> Result<Self> {
+        params.validate()?;
+        let mut examples = examples;
+        examples.retain(|example| example.n_tokens() <= params.max_tokens);
+        if examples.is_empty() {
+            return Err(Error::invalid("there is no example to train on; those longer than the cap are left out"));
+        }
+        check_examples(&examples, params.loss)?;
+        let mut adapter = match adapter {
+            Some(adapter) => adapter,
+            None => params.first_adapter(model.config())?,
+        };
+        adapter.check_base(model)?;
+        model.fingerprint().clone_into(&mut adapter.base_fingerprint);
+        let n = examples.len();
+        Ok(Self {
+            trunk: Trunk::new(model, team, isa, n_ctx, params.keep_bytes / 2),
+            adamw: AdamW::new(&adapter),
+            references: vec![None; n],
+            boundaries: vec![None; n],
+            boundary_bytes: params.keep_bytes / 2,
+            adapter,
+            examples,
+            model,
+            params,
+        })
+    }
+
+    /// The adapter as it is.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// Examples that are trained on.
+    pub fn n_examples(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Steps done.
+    pub fn step_count(&self) -> u64 {
+        self.adamw.steps
+    }
+
+    /// Steps of the whole run.
+    pub fn steps(&self) -> u64 {
+        (self.examples.len().div_ceil(self.params.batch) * self.params.epochs) as u64
+    }
+
+    /// The next step; `None` when all are done. On an error, an interruption included, nothing has changed.
+    pub fn step(&mut self, interrupt: &Interrupt) -> Result<Option<StepReport>> {
+        let (step, steps) = (self.adamw.steps, self.steps());
+        if step >= steps {
+            return Ok(None);
+        }
+        let start = Instant::now();
+        let batch = self.batch_of(step);
+        let mut grads = self.adapter.zeros_like();
+        let measured = self.pass_over(&batch, Some(&mut grads), interrupt)?;
+        let factor = 1.0 / batch.len() as f64;
+        let grad_norm = adamw::norm(&grads) * factor;
+        if !grad_norm.is_finite() {
+            return Err(Error::new(
+                ErrorKind::NonFinite,
+                format!("the gradient of step {} is NaN or infinite", step + 1),
+            ));
+        }
+        let cut = (self.params.max_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0);
+        let lr = self.params.lr_at(step, steps);
+        self.adamw.step(&mut self.adapter, &grads, factor * cut, lr, self.params.weight_decay);
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Some(StepReport { step: step + 1, steps, measured, grad_norm, lr, seconds }))
+    }
+
+    /// Loss and rewards on other examples, under the adapter as it is.
+    pub fn measure(&self, examples: &[Example], interrupt: &Interrupt) -> Result<Measured> {
+        check_examples(examples, self.params.loss)?;
+        let mut total = Totals::default();
+        for (i, example) in examples.iter().enumerate() {
+            let mismatch = examples.get((i + 1) % examples.len()).unwrap_or(example);
+            let completions = self.completions(example, mismatch);
+            let mut forest = Forest::default();
+            forest.add(&example.prompt, &completions)?;
+            let x = self.trunk.embed(&forest)?;
+            let n_layer = self.model.config().n_layer;
+            let lowest = self.params.lowest(n_layer);
+            let below = self.trunk.lift(&forest, x, 0..lowest, None, interrupt)?;
+            let reference = self.reference_of(&forest, &below, lowest, interrupt)?;
+            let above = self.trunk.lift(&forest, below, lowest..n_layer, Some(&self.adapter), interrupt)?;
+            let policy = self.trunk.logprobs(&forest, &above)?;
+            total.tokens += forest.n_rows();
+            let scored = scored(&policy, &reference, 0..completions.len());
+            self.judge(&[(example, scored)], &mut total);
+        }
+        Ok(total.mean())
+    }
+
+    /// The examples of a step: every pass over all of them has an order of its own.
+    fn batch_of(&self, step: u64) -> Vec<usize> {
+        let n = self.examples.len();
+        let per_epoch = n.div_ceil(self.params.batch) as u64;
+        let stream = Stream::new(self.params.seed).child(1 + step / per_epoch);
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by_key(|&i| (stream.bits(i as u64), i));
+        let first = (step % per_epoch) as usize * self.params.batch;
+        order.into_iter().skip(first).take(self.params.batch).collect()
+    }
+
+    /// Measures these examples and, where `grads` are wanted, adds the gradient of the sum of their losses.
+    fn pass_over(
+        &mut self,
+        batch: &[usize],
+        mut grads: Option<&mut Adapter>,
+        interrupt: &Interrupt,
+    ) -> Result<Measured> {
+        let mut total = Totals::default();
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let together = self.fit_together(rest);
+            let (these, later) = rest.split_at(together);
+            rest = later;
+            self.pass(these, grads.as_deref_mut(), &mut total, interrupt)?;
+        }
+        Ok(total.mean())
+    }
+
+    /// How many of these examples one pass takes. A reference point that singles share keeps a batch of them together.
+    fn fit_together(&self, batch: &[usize]) -> usize {
+        if self.params.loss.takes_singles() {
+            return batch.len();
+        }
+        let rows = |&i: &usize| self.examples.get(i).map_or(0, Example::n_tokens);
+        let sums = batch.iter().map(rows).scan(0, |sum, rows| {
+            *sum += rows;
+            Some(*sum)
+        });
+        sums.take_while(|&sum| sum <= self.params.pass_tokens).count().max(1)
+    }
+
+    fn pass(
+        &mut self,
+        these: &[usize],
+        grads: Option<&mut Adapter>,
+        total: &mut Totals,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let mut forest = Forest::default();
+        let mut sequences = Vec::new();
+        for &i in these {
+            let (example, mismatch) = self.example(i)?;
+            sequences.push(forest.add(&example.prompt, &self.completions(example, mismatch))?);
+        }
+        let n_layer = self.model.config().n_layer;
+        let lowest = self.params.lowest(n_layer);
+        let x = self.below(these, &forest, lowest, interrupt)?;
+        let reference = self.references_of(these, &sequences, &forest, &x, lowest, interrupt)?;
+        let ascent = self.trunk.ascend(&forest, x, lowest, &self.adapter, interrupt)?;
+        let policy = ascent.logprobs();
+        total.tokens += forest.n_rows();
+        let mut judged = Vec::new();
+        for (&i, sequences) in these.iter().zip(&sequences) {
+            judged.push((self.example(i)?.0, scored(policy, &reference, sequences.clone())));
+        }
+        let weights: Vec<f64> = self.judge(&judged, total).into_iter().flatten().collect();
+        match grads {
+            Some(grads) => self.trunk.descend(&forest, ascent, &weights, &self.adapter, grads, interrupt),
+            None => Ok(()),
+        }
+    }
+
+    /// An example, and the one whose completion stands for a text that does not belong to its prompt.
+    fn example(&self, i: usize) -> Result<(&Example, &Example)> {
+        let of = |i: usize| self.examples.get(i % self.examples.len());
+        let example = of(i).zip(of(i + 1));
+        example.ok_or_else(|| Error::new(ErrorKind::Internal, format!("there is no example {i}")))
+    }
+
+    /// The completions that are scored: a single's reference point needs one that does not belong to it.
+    fn completions<'b>(&self, example: &'b Example, mismatch: &'b Example) -> Vec<&'b [u32]> {
+        let own = example.completions.iter();
+        let other = mismatch.completions.iter().take(usize::from(self.params.loss.takes_singles()));
+        own.chain(other).map(Vec::as_slice).collect()
+    }
+
+    /// The states before the lowest trained layer, from the last time where they were kept.
+    fn below(&mut self, these: &[usize], forest: &Forest, lowest: usize, interrupt: &Interrupt) -> Result<Vec<f32>> {
+        if lowest == 0 {
+            return self.trunk.embed(forest);
+        }
+        let kept: Option<Vec<&Vec<f32>>> = these.iter().map(|&i| self.boundaries.get(i)?.as_ref()).collect();
+        if let Some(kept) = kept {
+            return Ok(kept.into_iter().flatten().copied().collect());
+        }
+        let x = self.trunk.lift(forest, self.trunk.embed(forest)?, 0..lowest, None, interrupt)?;
+        let n_embd = self.model.config().n_embd;
+        let mut row = 0;
+        for &i in these {
+            let (example, mismatch) = self.example(i)?;
+            let rows = Forest::rows_of(&example.prompt, &self.completions(example, mismatch));
+            let bytes = rows * n_embd * size_of::<f32>();
+            let states = x.get(row * n_embd..(row + rows) * n_embd);
+            if let (Some(place @ None), Some(states), true) =
+                (self.boundaries.get_mut(i), states, bytes <= self.boundary_bytes)
+            {
+                self.boundary_bytes -= bytes;
+                *place = Some(states.to_vec());
+            }
+            row += rows;
+        }
+        Ok(x)
+    }
+
+    /// Log-probabilities of all sequences of the forest under the base.
+    fn references_of(
+        &mut self,
+        these: &[usize],
+        sequences: &[std::ops::Range<usize>],
+        forest: &Forest,
+        below: &[f32],
+        lowest: usize,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<f64>> {
+        let known: Option<Vec<&Vec<f64>>> = these.iter().map(|&i| self.references.get(i)?.as_ref()).collect();
+        if let Some(known) = known {
+            return Ok(known.into_iter().flatten().copied().collect());
+        }
+        let reference = self.reference_of(forest, below, lowest, interrupt)?;
+        for (&i, sequences) in these.iter().zip(sequences) {
+            if let (Some(place), Some(mine)) = (self.references.get_mut(i), reference.get(sequences.clone())) {
+                *place = Some(mine.to_vec());
+            }
+        }
+        Ok(reference)
+    }
+
+    fn reference_of(&self, forest: &Forest, below: &[f32], lowest: usize, interrupt: &Interrupt) -> Result<Vec<f64>> {
+        if !self.params.loss.has_reference() {
+            return Ok(vec![0.0; forest.n_sequences()]);
+        }
+        let n_layer = self.model.config().n_layer;
+        let x = self.trunk.lift(forest, below.to_vec(), lowest..n_layer, None, interrupt)?;
+        Ok(self.trunk.logprobs(forest, &x)?.sequences)
+    }
+
+    /// The slopes along every example's log-probabilities; what they come to is added to `total`.
+    fn judge(&self, examples: &[(&Example, Vec<Scored>)], total: &mut Totals) -> Vec<Vec<f64>> {
+        let (loss, beta) = (self.params.loss, self.params.beta);
+        let log_ratio = |s: &Scored| s.logprob - s.reference;
+        let apart: Vec<f64> = examples.iter().filter_map(|(_, s)| s.get(1)).map(log_ratio).collect();
+        let kl = (beta * apart.iter().sum::<f64>() / apart.len().max(1) as f64).max(0.0);
+        let mut slopes = Vec::new();
+        for (example, scored) in examples {
+            match (example.feedback, scored.as_slice()) {
+                (Feedback::Pair(smoothing), &[chosen, rejected]) => {
+                    let loss = match (loss, smoothing) {
+                        (Loss::Dpo { .. }, Some(label_smoothing)) => Loss::Dpo { label_smoothing },
+                        _ => loss,
+                    };
+                    let pair = loss.of(beta, chosen, rejected);
+                    total.add_pair(&pair, chosen, rejected);
+                    slopes.push(pair.slopes.to_vec());
+                }
+                (Feedback::Single(good), &[own, _]) => {
+                    let single = loss.of_single(beta, own, good, kl);
+                    total.add_single(&single, own, good);
+                    // Nothing flows back through the reference point.
+                    slopes.push(vec![single.slope, 0.0]);
+                }
+                _ => slopes.push(vec![0.0; scored.len()]),
+            }
+        }
+        slopes
+    }
+}
+
+fn scored(policy: &Logprobs, reference: &[f64], sequences: std::ops::Range<usize>) -> Vec<Scored> {
+    let policy = policy.sequences.iter().zip(&policy.lengths);
+    let all = policy.zip(reference).map(|((&logprob, &tokens), &reference)| Scored { logprob, reference, tokens });
+    all.skip(sequences.start).take(sequences.len()).collect()
+}
+
+fn check_examples(examples: &[Example], loss: Loss) -> Result<()> {
+    for (i, example) in examples.iter().enumerate() {
+        let (single, n) = (matches!(example.feedback, Feedback::Single(_)), example.completions.len());
+        if single != loss.takes_singles() || n != if single { 1 } else { 2 } {
+            let wants = if loss.takes_singles() { "single completions" } else { "pairs" };
+            return Err(Error::invalid(format!("example {i}: the loss {} takes {wants}", loss.name())));
+        }
+    }
+    Ok(())
+}
