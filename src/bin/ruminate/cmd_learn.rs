@@ -1,12 +1,14 @@
-//! `learn`: from a model's own samples to a reward head.
+//! `learn`: from samples and preferences to reward heads and adapters.
 
 mod collect;
+mod dpo;
 mod head;
+mod train_args;
 
 use crate::exit::Failure;
 use crate::output::Output;
 
-/// Learn from the model's own samples.
+/// Learn from the model's own samples and from preferences.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -16,12 +18,14 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Collect(Box<collect::CollectArgs>),
+    Dpo(Box<dpo::DpoArgs>),
     Head(head::HeadArgs),
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     match &args.what {
         What::Collect(args) => collect::run(args, output),
+        What::Dpo(args) => dpo::run(args, output),
         What::Head(args) => head::run(args, output),
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::gguf::Fingerprint;
 use crate::text::{EncodeOptions, TokenId, Tokenizer};
 
 /// One row: a pair `prompt`, `chosen`, `rejected`, or a single `prompt`, `completion`, `label`, as TRL's data sets name them.
@@ -117,4 +118,29 @@ impl Example {
     pub fn n_tokens(&self) -> usize {
         self.prompt.len() + self.completions.iter().map(Vec::len).sum::<usize>()
     }
+}
+
+/// Names a list of examples: 32 hex digits that depend on every token and on what was said of it.
+pub fn digest(examples: &[Example]) -> String {
+    let mut digest = Fingerprint::new();
+    let mut add = |tokens: &[TokenId]| {
+        digest.add(&(tokens.len() as u64).to_le_bytes());
+        digest.add(bytemuck::cast_slice(tokens));
+    };
+    for example in examples {
+        add(&example.prompt);
+        example.completions.iter().for_each(|completion| add(completion));
+        add(match example.feedback {
+            Feedback::Pair(None) => &[0],
+            Feedback::Pair(Some(_)) => &[1],
+            Feedback::Single(false) => &[2],
+            Feedback::Single(true) => &[3],
+        });
+    }
+    for example in examples {
+        if let Feedback::Pair(Some(smoothing)) = example.feedback {
+            digest.add(&smoothing.to_le_bytes());
+        }
+    }
+    digest.hex()
 }

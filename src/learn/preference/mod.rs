@@ -11,7 +11,7 @@ mod params;
 mod state;
 mod trainer;
 
-pub use self::example::{Example, Feedback, Preference};
+pub use self::example::{Example, Feedback, Preference, digest};
 pub use self::loss::{Loss, PairLoss, Scored, SingleLoss};
 pub use self::measured::{Measured, StepReport};
 pub use self::params::TrainParams;
