@@ -3,6 +3,7 @@
 mod collect;
 mod dpo;
 mod head;
+mod pair_writer;
 mod train_args;
 
 use crate::exit::Failure;

@@ -9,7 +9,7 @@ use crate::text::{EncodeOptions, TokenId, Tokenizer};
 /// One row: a pair `prompt`, `chosen`, `rejected`, or a single `prompt`, `completion`, `label`, as TRL's data sets name them.
 ///
 /// Texts are as the model reads them, names of control tokens included; a completion is followed by the model's end of turn unless
-/// `open` says that it was cut off. Other fields are kept with the row and mean nothing here.
+/// it is said to be open: a step of a solution, or one that was cut off. Other fields are kept with the row and mean nothing here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preference {
@@ -27,9 +27,15 @@ pub struct Preference {
     /// Its thumb: up or down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<bool>,
-    /// Completions that do not end their turn.
+    /// The chosen completion does not end its turn.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub open: bool,
+    pub chosen_open: bool,
+    /// The rejected completion does not end its turn.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rejected_open: bool,
+    /// The single completion does not end its turn.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub completion_open: bool,
     /// How likely the preference is the wrong way round, from 0 to 0.5; the run's own without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smoothing: Option<f64>,
@@ -78,16 +84,21 @@ impl Preference {
         if let Some(bos) = tokenizer.bos().filter(|bos| tokenizer.add_bos() && prompt.first() != Some(bos)) {
             prompt.insert(0, bos);
         }
-        let end = if self.open { None } else { tokenizer.eot().or(tokenizer.eos()) };
-        let completion = |text: &String| -> Result<Vec<TokenId>> {
+        let end = tokenizer.eot().or(tokenizer.eos());
+        let completion = |(text, open): (&String, bool)| -> Result<Vec<TokenId>> {
             let mut tokens = tokenizer.encode(text, options)?;
-            if let Some(end) = end.filter(|_| !tokens.last().is_some_and(|&last| tokenizer.is_eog(last))) {
+            if let Some(end) = end.filter(|_| !open && !tokens.last().is_some_and(|&last| tokenizer.is_eog(last))) {
                 tokens.push(end);
             }
             Ok(tokens)
         };
-        let texts = self.chosen.iter().chain(&self.rejected).chain(&self.completion);
-        let completions = texts.map(completion).collect::<Result<Vec<_>>>()?;
+        let texts = [
+            (&self.chosen, self.chosen_open),
+            (&self.rejected, self.rejected_open),
+            (&self.completion, self.completion_open),
+        ];
+        let given = texts.into_iter().filter_map(|(text, open)| Some((text.as_ref()?, open)));
+        let completions = given.map(completion).collect::<Result<Vec<_>>>()?;
         let feedback = self.label.map_or(Feedback::Pair(self.smoothing), Feedback::Single);
         let example = Example { prompt, completions, feedback };
         if example.prompt.is_empty() || example.completions.iter().any(Vec::is_empty) {

@@ -7,13 +7,15 @@ use std::time::Instant;
 use clap::builder::RangedU64ValueParser;
 use ruminate::ErrorKind;
 use ruminate::engine::{Engine, SamplerParams, Tap};
-use ruminate::learn::{self, Block, Origin, Recorder, RowWriter};
+use ruminate::learn::preference::Preference;
+use ruminate::learn::{self, Block, Origin, PairParams, Recorder, RowWriter};
 use ruminate::observe::{CancelToken, Silent};
 use ruminate::reason::{self, Strategy};
 use ruminate::search::SearchParams;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::pair_writer::PairWriter;
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
@@ -42,6 +44,12 @@ pub struct CollectArgs {
     /// The file of labelled steps.
     #[arg(long, env = "RUMINATE_OUT", value_name = "FILE")]
     out: PathBuf,
+    /// Also write preference pairs for `learn dpo`: of every question right solutions against wrong ones.
+    #[arg(long, env = "RUMINATE_PAIRS", value_name = "FILE")]
+    pairs: Option<PathBuf>,
+    /// Pairs of one question, at most.
+    #[arg(long, env = "RUMINATE_PAIRS_PER_QUESTION", value_name = "N", default_value_t = 4, requires = "pairs")]
+    pairs_per_question: usize,
     /// Where hidden states are read: layers counted from 0, and `final` for the state after the final norm. Without it, a layer
     /// two thirds up and `final`.
     #[arg(long, env = "RUMINATE_TAPS", value_name = "LAYER,…", value_delimiter = ',', value_parser = tap)]
@@ -78,6 +86,7 @@ struct Collected {
     samples: usize,
     right: usize,
     too_long: usize,
+    pairs: usize,
 }
 
 pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
@@ -95,6 +104,7 @@ pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
     let origin = args.origin(&text, &*strategy, &params, &model)?;
     let mut recorder = Recorder::new(origin.taps.clone())?;
     let mut out = RowWriter::open(&args.out, &origin)?;
+    let mut pairs = args.pairs.as_deref().map(|path| PairWriter::open(path, &origin, &out)).transpose()?;
     let todo: Vec<usize> = numbers.into_iter().filter(|&number| !out.contains(number as u64)).collect();
     let cancel = signal::token();
     let lanes = width::Lanes { width: args.width, branches: args.n, wall: None };
@@ -114,6 +124,11 @@ pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
             finished = false;
             break;
         };
+        if let Some(pairs) = &mut pairs {
+            let found = of_question(&recorder, &*strategy, question, &model, args.pairs_per_question)?;
+            collected.pairs += found.len();
+            pairs.push(number, found)?;
+        }
         out.push(&block)?;
         collected.count(&block);
         bar.set_message(format!("{} of {} samples right,", collected.right, collected.samples));
@@ -126,7 +141,7 @@ pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
 }
 
 /// One question's block; `None` when it was interrupted. A question that is too long gets an empty one.
-fn sample(
+pub fn sample(
     model: &mut Loaded,
     strategy: &dyn Strategy,
     question: &Question,
@@ -150,6 +165,23 @@ fn sample(
     }
 }
 
+/// The pairs of the question that `recorder` was told of last.
+pub fn of_question(
+    recorder: &Recorder,
+    strategy: &dyn Strategy,
+    question: &Question,
+    model: &Loaded,
+    most: usize,
+) -> Result<Vec<Preference>, Failure> {
+    let prompt = reason::prompt(strategy, &question.text, &model.tokenizer, model.template.as_ref());
+    let prompt = match prompt {
+        Ok(tokens) => String::from_utf8_lossy(&model.tokenizer.decode(&tokens, true)).into_owned(),
+        Err(error) if error.kind() == ErrorKind::ContextLength => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(learn::pairs(recorder, &prompt, question.gold.verifier(), &PairParams { most, ..PairParams::default() }))
+}
+
 fn show(
     args: &CollectArgs,
     origin: &Origin,
@@ -159,7 +191,7 @@ fn show(
     model: &Loaded,
     output: &Output,
 ) -> Result<(), Failure> {
-    let Collected { questions, rows, samples, right, too_long } = *collected;
+    let Collected { questions, rows, samples, right, too_long, pairs } = *collected;
     if output.json {
         return output.document(&json!({
             "file": args.out.display().to_string(),
@@ -170,6 +202,7 @@ fn show(
             "rows": rows,
             "samples": samples,
             "right": right,
+            "pairs": pairs,
             "seconds": seconds,
             "taps": origin.taps.iter().map(tap_name).collect::<Vec<_>>(),
             "model": model.document(&args.model.source.name()),
@@ -177,6 +210,9 @@ fn show(
     }
     let share = 100.0 * right as f64 / samples.max(1) as f64;
     output.line(&format!("{questions} questions, {samples} samples ({share:.1} % right), {rows} steps"))?;
+    if let Some(path) = &args.pairs {
+        output.line(&format!("{}: {pairs} pairs", path.display()))?;
+    }
     let bytes = std::fs::metadata(&args.out).map_or(0, |file| file.len());
     output.line(&format!("{}: {} questions, {}", args.out.display(), out.questions(), size::show(bytes)))?;
     output.note(Style::Dim, &format!("{:.2} questions per second", questions as f64 / seconds.max(1e-9)));
