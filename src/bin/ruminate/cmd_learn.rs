@@ -3,8 +3,11 @@
 mod collect;
 mod dpo;
 mod head;
+mod improve;
 mod pair_writer;
+mod rollouts;
 mod train_args;
+mod training;
 
 use crate::exit::Failure;
 use crate::output::Output;
@@ -21,6 +24,7 @@ enum What {
     Collect(Box<collect::CollectArgs>),
     Dpo(Box<dpo::DpoArgs>),
     Head(head::HeadArgs),
+    Improve(Box<improve::ImproveArgs>),
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -28,5 +32,6 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         What::Collect(args) => collect::run(args, output),
         What::Dpo(args) => dpo::run(args, output),
         What::Head(args) => head::run(args, output),
+        What::Improve(args) => improve::run(args, output),
     }
 }

@@ -148,6 +148,11 @@ impl NativeEngine {
         Ok(())
     }
 
+    /// The model that it runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
     /// What an engine over a model of this configuration would take, before anything is loaded.
     pub fn estimate(config: &Config, weights: u64, options: &NativeOptions) -> Estimate {
         let layout = options.layout(config);

@@ -5,18 +5,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::builder::RangedU64ValueParser;
-use ruminate::ErrorKind;
-use ruminate::engine::{Engine, SamplerParams, Tap};
-use ruminate::learn::preference::Preference;
-use ruminate::learn::{self, Block, Origin, PairParams, Recorder, RowWriter};
-use ruminate::observe::{CancelToken, Silent};
-use ruminate::reason::{self, Strategy};
+use ruminate::engine::{SamplerParams, Tap};
+use ruminate::learn;
+use ruminate::reason::Strategy;
 use ruminate::search::SearchParams;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use super::pair_writer::PairWriter;
-use crate::dataset::{self, Dataset, Format, Question};
+use super::rollouts::{Collected, Rollouts, Settings};
+use crate::dataset::{self, Dataset, Format};
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style};
@@ -78,17 +74,6 @@ pub struct CollectArgs {
     model: ModelArgs,
 }
 
-/// What came of a run.
-#[derive(Default)]
-struct Collected {
-    questions: usize,
-    rows: usize,
-    samples: usize,
-    right: usize,
-    too_long: usize,
-    pairs: usize,
-}
-
 pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
     if args.out == args.file {
         return Err(Failure::usage("--out names the question set itself"));
@@ -101,110 +86,44 @@ pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
     let params = args.params(&*strategy);
     params.validate()?;
     let mut model = args.model.load()?;
-    let origin = args.origin(&text, &*strategy, &params, &model)?;
-    let mut recorder = Recorder::new(origin.taps.clone())?;
-    let mut out = RowWriter::open(&args.out, &origin)?;
-    let mut pairs = args.pairs.as_deref().map(|path| PairWriter::open(path, &origin, &out)).transpose()?;
-    let todo: Vec<usize> = numbers.into_iter().filter(|&number| !out.contains(number as u64)).collect();
     let cancel = signal::token();
     let lanes = width::Lanes { width: args.width, branches: args.n, wall: None };
     width::settle(&mut model, &lanes, &cancel, output);
-    let bar = output.count_progress("questions", todo.len() as u64);
-    let mut collected = Collected::default();
-    let start = Instant::now();
-    let mut finished = true;
-    for number in todo {
-        let question = data.questions.get(number).ok_or_else(|| Failure::usage("a row is out of range"))?;
-        let block = if cancel.is_cancelled() {
-            None
-        } else {
-            sample(&mut model, &*strategy, question, number, &params, &mut recorder, &cancel)?
-        };
-        let Some(block) = block else {
-            finished = false;
-            break;
-        };
-        if let Some(pairs) = &mut pairs {
-            let found = of_question(&recorder, &*strategy, question, &model, args.pairs_per_question)?;
-            collected.pairs += found.len();
-            pairs.push(number, found)?;
-        }
-        out.push(&block)?;
-        collected.count(&block);
-        bar.set_message(format!("{} of {} samples right,", collected.right, collected.samples));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f64();
-    show(args, &origin, &out, &collected, (seconds, finished), &model, output)?;
-    if finished { Ok(()) } else { Err(Failure::quiet(Code::Interrupted)) }
-}
-
-/// One question's block; `None` when it was interrupted. A question that is too long gets an empty one.
-pub fn sample(
-    model: &mut Loaded,
-    strategy: &dyn Strategy,
-    question: &Question,
-    number: usize,
-    params: &SearchParams,
-    recorder: &mut Recorder,
-    cancel: &CancelToken,
-) -> Result<Option<Block>, Failure> {
-    let number = number as u64;
-    let block =
-        reason::prompt(strategy, &question.text, &model.tokenizer, model.template.as_ref()).and_then(|prompt| {
-            let verifier = question.gold.verifier();
-            let question = learn::Question { number, text: &question.text, prompt: &prompt, verifier };
-            learn::collect(&mut model.engine, &model.tokenizer, &question, params, recorder, &mut Silent, cancel)
-        });
-    match block {
-        Err(error) if error.kind() == ErrorKind::ContextLength => {
-            Ok(Some(Block { question: number, rows: Vec::new() }))
-        }
-        block => block.map_err(|e| Failure::from(e).context(format!("row {number}"))),
-    }
-}
-
-/// The pairs of the question that `recorder` was told of last.
-pub fn of_question(
-    recorder: &Recorder,
-    strategy: &dyn Strategy,
-    question: &Question,
-    model: &Loaded,
-    most: usize,
-) -> Result<Vec<Preference>, Failure> {
-    let prompt = reason::prompt(strategy, &question.text, &model.tokenizer, model.template.as_ref());
-    let prompt = match prompt {
-        Ok(tokens) => String::from_utf8_lossy(&model.tokenizer.decode(&tokens, true)).into_owned(),
-        Err(error) if error.kind() == ErrorKind::ContextLength => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
+    let settings = Settings {
+        strategy: &*strategy,
+        params: &params,
+        taps: &args.taps,
+        pairs: args.pairs.as_deref().map(|path| (path, args.pairs_per_question)),
     };
-    Ok(learn::pairs(recorder, &prompt, question.gold.verifier(), &PairParams { most, ..PairParams::default() }))
+    let mut rollouts = Rollouts::open(&args.out, &text, &data, settings, &model)?;
+    let start = Instant::now();
+    let finished = rollouts.run(&mut model, numbers, &cancel, output)?;
+    let seconds = start.elapsed().as_secs_f64();
+    show(args, &rollouts, (seconds, finished), &model, output)?;
+    if finished { Ok(()) } else { Err(Failure::quiet(Code::Interrupted)) }
 }
 
 fn show(
     args: &CollectArgs,
-    origin: &Origin,
-    out: &RowWriter,
-    collected: &Collected,
+    rollouts: &Rollouts<'_>,
     (seconds, finished): (f64, bool),
     model: &Loaded,
     output: &Output,
 ) -> Result<(), Failure> {
-    let Collected { questions, rows, samples, right, too_long, pairs } = *collected;
+    let Collected { questions, rows, samples, right, too_long, pairs } = rollouts.collected;
     if output.json {
         return output.document(&json!({
             "file": args.out.display().to_string(),
             "finished": finished,
             "questions": questions,
-            "questions_in_file": out.questions(),
+            "questions_in_file": rollouts.rows.questions(),
             "questions_too_long": too_long,
             "rows": rows,
             "samples": samples,
             "right": right,
             "pairs": pairs,
             "seconds": seconds,
-            "taps": origin.taps.iter().map(tap_name).collect::<Vec<_>>(),
+            "taps": rollouts.origin.taps.iter().map(tap_name).collect::<Vec<_>>(),
             "model": model.document(&args.model.source.name()),
         }));
     }
@@ -214,7 +133,7 @@ fn show(
         output.line(&format!("{}: {pairs} pairs", path.display()))?;
     }
     let bytes = std::fs::metadata(&args.out).map_or(0, |file| file.len());
-    output.line(&format!("{}: {} questions, {}", args.out.display(), out.questions(), size::show(bytes)))?;
+    output.line(&format!("{}: {} questions, {}", args.out.display(), rollouts.rows.questions(), size::show(bytes)))?;
     output.note(Style::Dim, &format!("{:.2} questions per second", questions as f64 / seconds.max(1e-9)));
     Ok(())
 }
@@ -231,57 +150,6 @@ impl CollectArgs {
         let sampler = SamplerParams { temperature: self.temp, top_p: self.top_p, ..SamplerParams::default() };
         let params = learn::sampling(self.n, sampler, self.max_tokens, self.seed);
         SearchParams { stop_at_answer: strategy.stop_at_answer(), ..params }
-    }
-
-    fn origin(
-        &self,
-        text: &str,
-        strategy: &dyn Strategy,
-        params: &SearchParams,
-        model: &Loaded,
-    ) -> Result<Origin, Failure> {
-        let info = model.engine.info();
-        let taps = if self.taps.is_empty() { learn::default_taps(info.n_layer) } else { self.taps.clone() };
-        if let Some(Tap::Layer(layer)) = taps.iter().find(|tap| matches!(tap, Tap::Layer(i) if *i >= info.n_layer)) {
-            let n = info.n_layer;
-            return Err(Failure::usage(format!("--taps {layer}: the model's layers are 0 to {}", n.saturating_sub(1))));
-        }
-        let digest = |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        // The words around a question, with one that stands for all.
-        let words: Vec<_> = strategy.messages("?").into_iter().map(|m| [m.role, m.content]).collect();
-        let settings = json!({
-            "n": params.n,
-            "temp": self.temp.to_string(),
-            "top_p": self.top_p.to_string(),
-            "max_tokens": self.max_tokens,
-            "seed": self.seed,
-            "step": params.step,
-            "prompt": digest(&format!("{words:?} {}", strategy.plain("?"))),
-            "n_ctx": info.n_ctx,
-            "kv": model.options.kv_type.name(),
-        });
-        Ok(Origin {
-            architecture: info.architecture.clone(),
-            fingerprint: info.fingerprint.clone(),
-            data: digest(text),
-            settings: settings.to_string(),
-            n_embd: info.n_embd,
-            n_layer: info.n_layer,
-            taps,
-        })
-    }
-}
-
-impl Collected {
-    fn count(&mut self, block: &Block) {
-        self.questions += 1;
-        self.rows += block.rows.len();
-        self.too_long += usize::from(block.rows.is_empty());
-        let firsts = block.rows.chunk_by(|a, b| a.sample == b.sample).filter_map(|rows| rows.first());
-        for first in firsts {
-            self.samples += 1;
-            self.right += usize::from(first.right);
-        }
     }
 }
 

@@ -38,8 +38,8 @@ pub struct TrainArgs {
     #[arg(long, env = "RUMINATE_LR", value_name = "X", default_value_t = 1e-4)]
     lr: f64,
     /// Tokens of a prompt with its completions, at most; longer rows are left out.
-    #[arg(long, env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 1024)]
-    max_tokens: usize,
+    #[arg(long, env = "RUMINATE_MAX_PAIR_TOKENS", value_name = "N", default_value_t = 1024)]
+    max_pair_tokens: usize,
     /// MiB for what would else be computed twice.
     #[arg(long, env = "RUMINATE_KEEP_MB", value_name = "N", default_value_t = 256)]
     keep_mb: usize,
@@ -71,7 +71,7 @@ impl TrainArgs {
             epochs: self.epochs,
             batch: self.batch,
             lr: self.lr,
-            max_tokens: self.max_tokens,
+            max_tokens: self.max_pair_tokens,
             keep_bytes: self.keep_mb << 20,
             seed: self.train_seed,
             ..TrainParams::default()

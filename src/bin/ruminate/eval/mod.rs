@@ -14,5 +14,6 @@ pub use self::log::Log;
 pub use self::record::{Key, Record};
 pub use self::report::page;
 pub use self::samples::Samples;
+pub use self::statistics::mcnemar;
 pub use self::summary::{Summary, summarise};
 pub use self::table::show;

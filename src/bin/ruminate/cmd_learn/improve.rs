@@ -1,0 +1,323 @@
+//! `learn improve`: rounds of sampling, fitting and training that keep what helps.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ruminate::engine::SamplerParams;
+use ruminate::exec::Team;
+use ruminate::learn::{self, FitParams, Table};
+use ruminate::model::Adapter;
+use ruminate::observe::{CancelToken, Interrupt, Silent};
+use ruminate::reason::{self, Strategy};
+use ruminate::search::{Algo, EarlyStop, SearchParams, StopReason, Vote, solve};
+use ruminate::{ErrorKind, Limits};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::rollouts::{self, Rollouts, Settings};
+use super::train_args::TrainArgs;
+use super::training::{self, Limit, Training};
+use crate::dataset::{self, Dataset, Format};
+use crate::eval::mcnemar;
+use crate::exit::{Code, Failure};
+use crate::model::{Loaded, ModelArgs};
+use crate::output::{Output, Style};
+use crate::strategy_args::StrategyArgs;
+use crate::{input, signal, width};
+
+/// Samples that vote in the measurement of a majority.
+const VOTERS: usize = 8;
+
+/// Teach the model what its own samples show, and keep only what helps.
+///
+/// Each round samples the questions with the adapter so far, fits a reward head on the steps, trains the adapter on right solutions
+/// against wrong ones, and puts the held-out questions to the old adapter and to the new one. The new one is kept if it answers no
+/// fewer of them. Everything lies in the --out folder, and a run that was stopped goes on there.
+#[derive(clap::Args)]
+pub struct ImproveArgs {
+    /// Questions with known answers to learn from, as `eval` reads them.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Questions that nothing is learned from: they decide whether a round is kept.
+    #[arg(long, env = "RUMINATE_HELD_OUT", value_name = "FILE")]
+    held_out: PathBuf,
+    /// The format of both; without it, what their first rows show.
+    #[arg(long, env = "RUMINATE_FORMAT", value_enum)]
+    format: Option<Format>,
+    /// Rows to learn from; all without it.
+    #[arg(long, env = "RUMINATE_ROWS", value_name = "A..B", value_parser = dataset::rows)]
+    rows: Option<Range<usize>>,
+    /// Held-out rows; all without it.
+    #[arg(long, env = "RUMINATE_HELD_OUT_ROWS", value_name = "A..B", value_parser = dataset::rows)]
+    held_out_rows: Option<Range<usize>>,
+    /// The folder for everything that is made.
+    #[arg(long, env = "RUMINATE_OUT", value_name = "FOLDER")]
+    out: PathBuf,
+    /// Rounds.
+    #[arg(long, env = "RUMINATE_ROUNDS", value_name = "N", default_value_t = 1)]
+    rounds: usize,
+    /// Samples of every question.
+    #[arg(long, env = "RUMINATE_N", value_name = "N", default_value_t = 16)]
+    n: usize,
+    /// Pairs of one question, at most.
+    #[arg(long, env = "RUMINATE_PAIRS_PER_QUESTION", value_name = "N", default_value_t = 4)]
+    pairs_per_question: usize,
+    /// Tokens of one sample, at most.
+    #[arg(long, env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
+    max_tokens: u64,
+    /// Temperature of the samples.
+    #[arg(long, env = "RUMINATE_TEMP", value_name = "T", default_value_t = 0.8)]
+    temp: f32,
+    /// Seed of the samples.
+    #[arg(long, env = "RUMINATE_SEED", value_name = "S", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    strategy: StrategyArgs,
+    #[command(flatten)]
+    train: TrainArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// What one round came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Round {
+    round: usize,
+    samples_right: f64,
+    pairs: usize,
+    /// Figures of the head on questions that it was not fitted on; none where it could not be fitted.
+    head: Value,
+    training: Value,
+    before: Accuracy,
+    after: Accuracy,
+    /// McNemar's exact p of the greedy answers.
+    p: f64,
+    kept: bool,
+    seconds: f64,
+}
+
+/// Answers to the held-out questions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Accuracy {
+    greedy: f64,
+    majority: f64,
+    #[serde(skip)]
+    right: Vec<bool>,
+}
+
+pub fn run(args: &ImproveArgs, output: &Output) -> Result<(), Failure> {
+    if !args.model.adapters.is_empty() {
+        return Err(Failure::usage("improve begins with the model alone; leave --adapter out"));
+    }
+    let text = input::file(&args.file)?;
+    let train = Dataset::parse(&text, args.format);
+    let train = train.map_err(|e| Failure::data(format!("{}: {e}", args.file.display())))?;
+    let held_out = Dataset::load(&args.held_out, args.format)?;
+    let puzzle = train.format.is_puzzle() || held_out.format.is_puzzle();
+    let strategy = args.strategy.choose(args.model.source.model.is_some() && !puzzle)?;
+    std::fs::create_dir_all(&args.out)
+        .map_err(|e| Failure::new(Code::Failure, format!("{}: {e}", args.out.display())))?;
+    let mut model = args.model.load()?;
+    let cancel = signal::token();
+    let lanes = width::Lanes { width: None, branches: args.n.max(VOTERS), wall: None };
+    width::settle(&mut model, &lanes, &cancel, output);
+    let loop_ = Loop { args, strategy: &*strategy, text: &text, train: &train, held_out: &held_out, cancel, output };
+    let rounds = loop_.run(&mut model)?;
+    let document = json!({ "rounds": rounds, "model": model.document(&args.model.source.name()) });
+    save(&args.out.join("improve.json"), &document)?;
+    if output.json {
+        return output.document(&document);
+    }
+    for round in &rounds {
+        let Round { before, after, p, kept, .. } = round;
+        output.line(&format!(
+            "round {}: {:.1} % of the samples right, {} pairs; greedy {:.1} % -> {:.1} % (p {p:.2}), majority of {VOTERS} \
+             {:.1} % -> {:.1} %: {}",
+            round.round,
+            100.0 * round.samples_right,
+            round.pairs,
+            100.0 * before.greedy,
+            100.0 * after.greedy,
+            100.0 * before.majority,
+            100.0 * after.majority,
+            if *kept { "kept" } else { "rolled back" }
+        ))?;
+    }
+    if rounds.iter().any(|round| round.kept) {
+        let file = args.out.join("adapter.gguf");
+        output.note(Style::Dim, &format!("use it with --adapter {}", file.display()));
+    }
+    Ok(())
+}
+
+struct Loop<'a> {
+    args: &'a ImproveArgs,
+    strategy: &'a dyn Strategy,
+    /// The training questions' file.
+    text: &'a str,
+    train: &'a Dataset,
+    held_out: &'a Dataset,
+    cancel: CancelToken,
+    output: &'a Output,
+}
+
+impl Loop<'_> {
+    fn run(&self, model: &mut Loaded) -> Result<Vec<Round>, Failure> {
+        let mut best: Option<Adapter> = None;
+        let mut before = self.measure(model, "held-out questions, before")?;
+        let mut rounds = Vec::new();
+        for number in 1..=self.args.rounds {
+            let start = Instant::now();
+            let folder = self.args.out.join(format!("round-{number}"));
+            std::fs::create_dir_all(&folder)
+                .map_err(|e| Failure::new(Code::Failure, format!("{}: {e}", folder.display())))?;
+            let (samples_right, pairs) = self.sample(model, &folder)?;
+            let head = self.fit(&folder)?;
+            let (adapter, training) = self.train(model, &folder, best.clone())?;
+            model.engine.set_adapters(&[(Arc::new(adapter.clone()), 1.0)])?;
+            let after = self.measure(model, "held-out questions, after")?;
+            let lost = before.right.iter().zip(&after.right).filter(|&(&b, &a)| b && !a).count();
+            let gained = before.right.iter().zip(&after.right).filter(|&(&b, &a)| !b && a).count();
+            let kept = gained >= lost;
+            rounds.push(Round {
+                round: number,
+                samples_right,
+                pairs,
+                head,
+                training,
+                before: before.clone(),
+                after: after.clone(),
+                p: mcnemar(lost, gained),
+                kept,
+                seconds: start.elapsed().as_secs_f64(),
+            });
+            if kept {
+                adapter.save(&self.args.out.join("adapter.gguf"))?;
+                (best, before) = (Some(adapter), after);
+            } else {
+                let old: Vec<_> = best.iter().map(|adapter| (Arc::new(adapter.clone()), 1.0)).collect();
+                model.engine.set_adapters(&old)?;
+            }
+        }
+        Ok(rounds)
+    }
+
+    /// Samples of all questions; the share of right ones, and the pairs.
+    fn sample(&self, model: &mut Loaded, folder: &Path) -> Result<(f64, usize), Failure> {
+        let sampler = SamplerParams { temperature: self.args.temp, ..SamplerParams::default() };
+        let params = learn::sampling(self.args.n, sampler, self.args.max_tokens, self.args.seed);
+        let params = SearchParams { stop_at_answer: self.strategy.stop_at_answer(), ..params };
+        let numbers = dataset::within(
+            self.args.rows.clone().unwrap_or(0..self.train.questions.len()),
+            self.train.questions.len(),
+        )?;
+        let pairs = folder.join("pairs.jsonl");
+        let pairs = Some((pairs.as_path(), self.args.pairs_per_question));
+        let settings = Settings { strategy: self.strategy, params: &params, taps: &[], pairs };
+        let mut rollouts = Rollouts::open(&folder.join("steps.rows"), self.text, self.train, settings, model)?;
+        if !rollouts.run(model, numbers.collect(), &self.cancel, self.output)? {
+            return Err(Failure::quiet(Code::Interrupted));
+        }
+        let pairs = training::read(&folder.join("pairs.jsonl"))?;
+        Ok((rollouts::share_right(&folder.join("steps.rows"))?, pairs.len()))
+    }
+
+    fn fit(&self, folder: &Path) -> Result<Value, Failure> {
+        let table = Table::load(&[folder.join("steps.rows").as_path()])?;
+        let team = Team::new(self.threads())?;
+        let params = FitParams { objective: learn::Objective::Step, ..FitParams::default() };
+        match learn::fit(&table, None, &params, &team, &mut Silent, &self.interrupt()) {
+            Ok((head, report)) => {
+                head.save(&folder.join("head.gguf"))?;
+                serde_json::to_value(&report.test_figures).map_err(|e| Failure::new(Code::Failure, e.to_string()))
+            }
+            // Too few questions, or all samples alike: training goes on without a head.
+            Err(error) if error.kind() == ErrorKind::InvalidArgument => Ok(json!({ "none": error.to_string() })),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn train(&self, model: &Loaded, folder: &Path, best: Option<Adapter>) -> Result<(Adapter, Value), Failure> {
+        let file = folder.join("adapter.gguf");
+        let base = model.engine.model();
+        if file.exists() {
+            return Ok((Adapter::open(&file, base.config(), &Limits::default())?, Value::Null));
+        }
+        let params = self.args.train.params(self.args.train.loss()?);
+        let (examples, digest) = training::load(&[folder.join("pairs.jsonl")], &model.tokenizer)?;
+        let team = Team::new(self.threads())?;
+        let n_ctx = base.config().n_ctx_train;
+        let trainer = learn::preference::Trainer::new(base, &team, model.options.isa, n_ctx, params, examples, best)?;
+        let log = Some(folder.join("training.jsonl"));
+        let mut training =
+            Training::open(trainer, folder.join("training.state"), digest, log, self.interrupt(), self.output)?;
+        if training.run(Limit::default(), self.output)? == "cancelled" {
+            return Err(Failure::quiet(Code::Interrupted));
+        }
+        let adapter = training.save_adapter(&file)?;
+        training.remove_state()?;
+        Ok((adapter, serde_json::to_value(training.last).unwrap_or_default()))
+    }
+
+    /// Greedy and majority answers to the held-out questions.
+    fn measure(&self, model: &mut Loaded, what: &str) -> Result<Accuracy, Failure> {
+        let questions = &self.held_out.questions;
+        let rows = dataset::within(self.args.held_out_rows.clone().unwrap_or(0..questions.len()), questions.len())?;
+        let bar = self.output.count_progress(what, rows.len() as u64);
+        let (mut right, mut majority) = (Vec::new(), 0usize);
+        for row in rows.clone() {
+            let Some(question) = questions.get(row) else { continue };
+            let mut answers = [false; 2];
+            for (algo, place) in [Algo::Greedy, Algo::BestOfN].into_iter().zip(&mut answers) {
+                let params = SearchParams {
+                    algo,
+                    n: VOTERS,
+                    vote: Some(Vote::Majority),
+                    early_stop: EarlyStop::Never,
+                    sampler: SamplerParams { temperature: self.args.temp, ..SamplerParams::default() },
+                    max_tokens: self.args.max_tokens,
+                    stop_at_answer: self.strategy.stop_at_answer(),
+                    seed: self.args.seed.wrapping_add(row as u64),
+                    ..SearchParams::default()
+                };
+                let outcome = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref())
+                    .and_then(|prompt| {
+                        let (engine, words) = (&mut model.engine, &model.tokenizer);
+                        solve(engine, words, &prompt, &params, None, &question.text, &mut Silent, &self.cancel)
+                    });
+                match outcome {
+                    Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => {
+                        return Err(Failure::quiet(Code::Interrupted));
+                    }
+                    Ok(outcome) => *place = outcome.answer.is_some_and(|answer| question.gold.accepts(&answer)),
+                    Err(error) if error.kind() == ErrorKind::ContextLength => {}
+                    Err(error) => return Err(Failure::from(error).context(format!("held-out row {row}"))),
+                }
+            }
+            right.push(answers[0]);
+            majority += usize::from(answers[1]);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let share = |n: usize| n as f64 / right.len().max(1) as f64;
+        Ok(Accuracy { greedy: share(right.iter().filter(|&&r| r).count()), majority: share(majority), right })
+    }
+
+    fn threads(&self) -> usize {
+        self.args.model.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        Interrupt { cancel: self.cancel.clone(), deadline: None }
+    }
+}
+
+fn save(path: &Path, document: &Value) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(document).map_err(|e| Failure::new(Code::Failure, e.to_string()))?;
+    ruminate::storage::save_atomic(path, |out| {
+        out.write_all(text.as_bytes()).map_err(|e| ruminate::Error::new(ErrorKind::Io, format!("writing: {e}")))
+    })?;
+    Ok(())
+}

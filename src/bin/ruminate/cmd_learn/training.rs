@@ -1,0 +1,138 @@
+//! A training run that is saved on the way.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ruminate::ErrorKind;
+use ruminate::learn::preference::{self, Example, Measured, Preference, StepReport, Trainer};
+use ruminate::model::Adapter;
+use ruminate::observe::Interrupt;
+use ruminate::text::Tokenizer;
+
+use crate::exit::{Code, Failure};
+use crate::input;
+use crate::output::{Output, Style};
+
+/// Steps between saves.
+const SAVE_EVERY: u64 = 10;
+
+/// What a run may spend in this process.
+#[derive(Default, Clone, Copy)]
+pub struct Limit {
+    pub wall: Option<Duration>,
+    pub tokens: Option<u64>,
+}
+
+/// A run and the file that it is saved in.
+pub struct Training<'a> {
+    pub trainer: Trainer<'a>,
+    /// Tokens of this process's steps, and the time that they took.
+    pub tokens: u64,
+    pub wall: Duration,
+    pub last: Option<StepReport>,
+    state: PathBuf,
+    digest: String,
+    log: Option<PathBuf>,
+    interrupt: Interrupt,
+}
+
+impl<'a> Training<'a> {
+    /// A run that goes on from `state`, if there is such a file; `digest` names its examples.
+    pub fn open(
+        mut trainer: Trainer<'a>,
+        state: PathBuf,
+        digest: String,
+        log: Option<PathBuf>,
+        interrupt: Interrupt,
+        output: &Output,
+    ) -> Result<Self, Failure> {
+        if state.exists() {
+            trainer.resume(&state, &digest)?;
+            output.note(Style::Dim, &format!("going on after step {} of {}", trainer.step_count(), trainer.steps()));
+        }
+        Ok(Self { trainer, tokens: 0, wall: Duration::ZERO, last: None, state, digest, log, interrupt })
+    }
+
+    /// Steps until the end or a limit, then a save; `finished`, `cancelled`, `deadline` or `tokens`.
+    pub fn run(&mut self, limit: Limit, output: &Output) -> Result<&'static str, Failure> {
+        let start = Instant::now();
+        self.interrupt.deadline = limit.wall.map(|wall| start + wall);
+        let bar = output.count_progress("steps", self.trainer.steps());
+        bar.set_position(self.trainer.step_count());
+        let stopped = loop {
+            if limit.tokens.is_some_and(|most| self.tokens >= most) {
+                break "tokens";
+            }
+            match self.trainer.step(&self.interrupt) {
+                Ok(Some(report)) => {
+                    self.tokens += report.measured.tokens as u64;
+                    self.write_log(&report)?;
+                    let Measured { loss, accuracy, margin, .. } = report.measured;
+                    bar.set_message(format!("loss {loss:.4}, accuracy {accuracy:.2}, margin {margin:+.3},"));
+                    bar.inc(1);
+                    self.last = Some(report);
+                    if report.step % SAVE_EVERY == 0 {
+                        self.trainer.save(&self.state, &self.digest)?;
+                    }
+                }
+                Ok(None) => break "finished",
+                Err(error) if error.kind() == ErrorKind::Cancelled => {
+                    break if self.interrupt.cancel.is_cancelled() { "cancelled" } else { "deadline" };
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        bar.finish_and_clear();
+        self.trainer.save(&self.state, &self.digest)?;
+        self.interrupt.deadline = None;
+        self.wall += start.elapsed();
+        Ok(stopped)
+    }
+
+    /// Loss and rewards on other examples; `None` without any.
+    pub fn measure(&self, examples: &[Example]) -> Result<Option<Measured>, Failure> {
+        if examples.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.trainer.measure(examples, &self.interrupt)?))
+    }
+
+    /// Saves the adapter as it is.
+    pub fn save_adapter(&self, path: &Path) -> Result<Adapter, Failure> {
+        self.trainer.adapter().save(path)?;
+        Ok(self.trainer.adapter().clone())
+    }
+
+    /// Forgets the run, once its adapter is saved.
+    pub fn remove_state(&self) -> Result<(), Failure> {
+        let failed = |e: std::io::Error| Failure::new(Code::Failure, format!("removing {}: {e}", self.state.display()));
+        std::fs::remove_file(&self.state).map_err(failed)
+    }
+
+    fn write_log(&self, report: &StepReport) -> Result<(), Failure> {
+        let Some(path) = &self.log else { return Ok(()) };
+        let failed = |e: std::io::Error| Failure::new(Code::Failure, format!("{}: {e}", path.display()));
+        let line = serde_json::to_string(report).map_err(|e| Failure::new(Code::Failure, e.to_string()))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+        writeln!(file, "{line}").map_err(failed)
+    }
+}
+
+/// The rows of a file of preferences.
+pub fn read(path: &Path) -> Result<Vec<Preference>, Failure> {
+    Preference::parse(&input::file(path)?).map_err(|e| Failure::from(e.context(path.display())))
+}
+
+/// The examples of these files, and a digest of their tokens.
+pub fn load(paths: &[PathBuf], tokenizer: &Tokenizer) -> Result<(Vec<Example>, String), Failure> {
+    let mut examples = Vec::new();
+    for path in paths {
+        for row in read(path)? {
+            examples.push(row.encode(tokenizer).map_err(|e| Failure::from(e.context(path.display())))?);
+        }
+    }
+    let digest = preference::digest(&examples);
+    Ok((examples, digest))
+}
