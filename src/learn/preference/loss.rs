@@ -160,6 +160,16 @@ impl Loss {
     }
 }
 
+impl PairLoss {
+    /// With `weight` times the chosen completion's mean negative log-probability beside it.
+    #[must_use]
+    pub fn with_sft(self, weight: f64, chosen: Scored) -> Self {
+        let share = weight / chosen.tokens.max(1) as f64;
+        let Self { loss, slopes: [up, down], rewards } = self;
+        Self { loss: loss - share * chosen.logprob, slopes: [up - share, down], rewards }
+    }
+}
+
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
@@ -187,10 +197,11 @@ mod tests {
     #[test]
     fn slopes_are_those_of_the_loss() {
         let (a, b, h) = (scored(-30.0, -33.0, 12), scored(-41.0, -37.5, 17), 1e-5);
-        for loss in ALL {
-            let got = loss.of(0.3, a, b);
+        for (loss, sft) in ALL.into_iter().zip([0.0, 1.0].into_iter().cycle()) {
+            let got = loss.of(0.3, a, b).with_sft(sft, a);
             let at = |da: f64, db: f64| {
-                loss.of(0.3, Scored { logprob: a.logprob + da, ..a }, Scored { logprob: b.logprob + db, ..b }).loss
+                let a = Scored { logprob: a.logprob + da, ..a };
+                loss.of(0.3, a, Scored { logprob: b.logprob + db, ..b }).with_sft(sft, a).loss
             };
             let slopes = [(at(h, 0.0) - at(-h, 0.0)) / (2.0 * h), (at(0.0, h) - at(0.0, -h)) / (2.0 * h)];
             for (got, want) in got.slopes.iter().zip(slopes) {

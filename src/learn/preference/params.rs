@@ -14,6 +14,9 @@ pub struct TrainParams {
     pub loss: Loss,
     /// How strongly the policy is held to the reference.
     pub beta: f64,
+    /// Weight of the chosen completion's mean negative log-probability beside a pair's loss. Pairs that differ in a few tokens lower
+    /// both log-probabilities without it (Pal et al., arXiv 2402.13228); Pang et al. (arXiv 2404.19733) train reasoning with 1.
+    pub sft: f64,
     /// Inner width of the factors.
     pub rank: usize,
     /// The factors' product counts `alpha / rank` times.
@@ -50,6 +53,7 @@ impl Default for TrainParams {
         Self {
             loss: Loss::default(),
             beta: 0.1,
+            sft: 0.0,
             rank: 8,
             alpha: 16.0,
             projections: Projection::ALL.iter().map(|p| p.name().to_owned()).collect(),
@@ -76,6 +80,7 @@ impl TrainParams {
         let wrong = |what: &str| Err(Error::invalid(format!("{what} is out of range")));
         match () {
             () if !positive(self.beta) => wrong("beta"),
+            () if !(self.sft.is_finite() && self.sft >= 0.0) => wrong("the weight of the chosen completion"),
             () if self.rank == 0 || self.rank > 1024 => wrong("the rank"),
             () if !positive(f64::from(self.alpha)) => wrong("alpha"),
             () if !positive(self.lr) => wrong("the learning rate"),

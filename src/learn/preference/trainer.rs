@@ -298,7 +298,7 @@ impl<'a> Trainer<'a> {
                         (Loss::Dpo { .. }, Some(label_smoothing)) => Loss::Dpo { label_smoothing },
                         _ => loss,
                     };
-                    let pair = loss.of(beta, chosen, rejected);
+                    let pair = loss.of(beta, chosen, rejected).with_sft(self.params.sft, chosen);
                     total.add_pair(&pair, chosen, rejected);
                     slopes.push(pair.slopes.to_vec());
                 }

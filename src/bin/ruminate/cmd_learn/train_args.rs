@@ -16,6 +16,9 @@ pub struct TrainArgs {
     /// How often preferences are the wrong way round, from 0 to 0.5 (cDPO).
     #[arg(long, env = "RUMINATE_LABEL_SMOOTHING", value_name = "X", default_value_t = 0.0)]
     label_smoothing: f64,
+    /// Weight of the chosen completion's own log-probability: keeps both from falling where pairs differ in a few tokens.
+    #[arg(long, env = "RUMINATE_SFT", value_name = "X", default_value_t = 1.0)]
+    sft: f64,
     /// Inner width of the adapter.
     #[arg(long, env = "RUMINATE_RANK", value_name = "N", default_value_t = 8)]
     rank: usize,
@@ -64,6 +67,7 @@ impl TrainArgs {
         TrainParams {
             loss,
             beta: self.beta.unwrap_or(loss.default_beta()),
+            sft: if loss.takes_singles() { 0.0 } else { self.sft },
             rank: self.rank,
             alpha: self.alpha.unwrap_or(2.0 * self.rank as f32),
             projections: if self.projections.is_empty() { all() } else { self.projections.clone() },
