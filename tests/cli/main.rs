@@ -8,6 +8,7 @@ mod learn;
 mod program;
 mod solve;
 mod trace;
+mod train;
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,129 @@
+//! `learn dpo` and `learn improve` with the built-in model.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{assert_fails, command, document, ruminate};
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/test.jsonl");
+
+/// Pairs of the built-in model's own samples, and the folder that they lie in.
+fn pairs() -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (rows, pairs) = (path("rows"), path("pairs.jsonl"));
+    let collect = |rows_of: &str| {
+        let args = ["learn", "collect", "--json", DATA, "--n", "8", "--width", "8", "--rows", rows_of, "--out", &rows];
+        document(&ruminate(&[&args[..], &["--pairs", &pairs]].concat()))
+    };
+    let first = collect("0..8");
+    let found = fs::read_to_string(&pairs).unwrap();
+    assert_eq!(found.lines().count() as u64, first["pairs"].as_u64().unwrap());
+    // What a stopped run had begun is taken out and comes again.
+    let stray: Value = serde_json::from_str(found.lines().next().unwrap()).unwrap();
+    let mut stray = stray.as_object().unwrap().clone();
+    stray["source"]["question"] = 11.into();
+    fs::write(&pairs, format!("{found}{}\n{{\"prompt\": \"cut o", Value::from(stray))).unwrap();
+    let second = collect("0..20");
+    let all = fs::read_to_string(&pairs).unwrap();
+    let n = first["pairs"].as_u64().unwrap() + second["pairs"].as_u64().unwrap();
+    assert!(all.starts_with(&found) && all.lines().count() as u64 == n && n > 10, "{n}");
+    (folder, pairs)
+}
+
+#[test]
+fn an_adapter_is_trained_stopped_and_gone_on_with() {
+    let (folder, pairs) = pairs();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let dpo = |out: &str, args: &[&str]| {
+        let fixed = ["learn", "dpo", "--json", &pairs, "--batch", "4", "--rank", "4", "--threads", "1", "--out", out];
+        document(&ruminate(&[&fixed[..], args].concat()))
+    };
+    let whole = dpo(&path("whole.gguf"), &["--test", &pairs, "--log", &path("log"), "--lr", "1e-3", "--sft", "0"]);
+    assert_eq!((&whole["stopped"], &whole["steps"]), (&"finished".into(), &whole["steps_of_run"]));
+    let (before, after) = (&whole["test_before"], &whole["test_after"]);
+    assert!((before["loss"].as_f64().unwrap() - std::f64::consts::LN_2).abs() < 1e-12, "{before}");
+    assert!(after["loss"].as_f64() < before["loss"].as_f64() && after["margin"].as_f64() > Some(0.0), "{after}");
+    let log = fs::read_to_string(path("log")).unwrap();
+    assert_eq!(log.lines().count() as u64, whole["steps"].as_u64().unwrap());
+    // In two goes: the first stops after a step's tokens.
+    let args = ["--lr", "1e-3", "--sft", "0"];
+    let first = dpo(&path("goes.gguf"), &[&args[..], &["--budget-tokens", "1"]].concat());
+    assert_eq!((&first["stopped"], &first["steps"]), (&"tokens".into(), &1.into()));
+    let second = dpo(&path("goes.gguf"), &args);
+    assert_eq!((&second["stopped"], &second["steps"]), (&"finished".into(), &whole["steps"]));
+    assert!(fs::read(path("whole.gguf")).unwrap() == fs::read(path("goes.gguf")).unwrap());
+    assert!(!folder.path().join("goes.gguf.state").exists());
+    // The model takes it.
+    let said = ruminate(&["run", "--temp", "0", "--adapter", &path("whole.gguf"), "Tom has 3 pens."]);
+    assert!(said.status.success() && !said.stdout.is_empty(), "{said:?}");
+}
+
+#[test]
+fn a_killed_run_goes_on_and_its_files_are_whole() {
+    let (folder, pairs) = pairs();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let args = |out: &str| {
+        let fixed =
+            ["learn", "dpo", &pairs, "--batch", "1", "--epochs", "3", "--rank", "2", "--threads", "1", "-q", "--out"];
+        fixed.iter().map(|arg| (*arg).to_owned()).chain([out.to_owned()]).collect::<Vec<String>>()
+    };
+    let run = |out: &str| ruminate(&args(out).iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(run(&path("whole.gguf")).status.success());
+    let state = folder.path().join("killed.gguf.state");
+    let mut child = command().args(args(&path("killed.gguf"))).spawn().unwrap();
+    let start = Instant::now();
+    // Killed as soon as it has saved once, wherever it stands then.
+    while !state.exists() && child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    assert!(run(&path("killed.gguf")).status.success());
+    assert!(fs::read(path("whole.gguf")).unwrap() == fs::read(path("killed.gguf")).unwrap());
+}
+
+#[test]
+fn a_round_of_improvement_leaves_its_files_and_decides_by_held_out_questions() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let args = ["learn", "improve", "--json", DATA, "--held-out", DATA, "--rows", "0..12", "--held-out-rows", "20..30"];
+    let args = [&args[..], &["--n", "8", "--max-tokens", "96", "--rank", "2", "--out", out.to_str().unwrap()]].concat();
+    let report = document(&ruminate(&args));
+    let round = &report["rounds"][0];
+    let share = |at: &str| round.pointer(at).and_then(Value::as_f64).unwrap();
+    for at in ["/before/greedy", "/after/greedy", "/before/majority", "/after/majority", "/p", "/samples_right"] {
+        assert!((0.0..=1.0).contains(&share(at)), "{at}: {round}");
+    }
+    assert!(round["pairs"].as_u64() > Some(0));
+    assert_eq!(round["kept"].as_bool().unwrap(), out.join("adapter.gguf").exists());
+    for file in ["improve.json", "round-1/steps.rows", "round-1/pairs.jsonl", "round-1/adapter.gguf"] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    // A second go finds everything done.
+    let again = document(&ruminate(&args));
+    assert_eq!(again["rounds"][0]["after"], round["after"]);
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_said_in_one_line() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, good) = (path("out.gguf"), path("good"));
+    fs::write(&good, "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"c\"}\n").unwrap();
+    fs::write(path("bad"), "{\"prompt\":\"a\",\"chosen\":\"b\"}\n").unwrap();
+    let dpo = |args: &[&str]| ruminate(&[&["learn", "dpo", "--out", &out], args].concat());
+    assert_fails(&dpo(&[&path("bad")]), 3, "line 1");
+    assert_fails(&dpo(&[&path("absent")]), 3, "absent");
+    assert_fails(&dpo(&[&good, "--loss", "ppo"]), 2, "no loss");
+    assert_fails(&dpo(&[&good, "--loss", "kto"]), 2, "single completions");
+    assert_fails(&dpo(&[&good, "--projections", "attn_x"]), 2, "attn_x");
+    assert_fails(&dpo(&[&good, "--rank", "0"]), 2, "rank");
+    assert_fails(&dpo(&[&good, "--max-pair-tokens", "2"]), 2, "no example");
+    assert_fails(&dpo(&[&good, "--from", &good]), 3, "good");
+    fs::write(path("out.gguf.state"), "RUMTRAN1").unwrap();
+    assert_fails(&dpo(&[&good]), 3, "too early");
+}
