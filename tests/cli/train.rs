@@ -58,7 +58,7 @@ fn an_adapter_is_trained_stopped_and_gone_on_with() {
     assert!(fs::read(path("whole.gguf")).unwrap() == fs::read(path("goes.gguf")).unwrap());
     assert!(!folder.path().join("goes.gguf.state").exists());
     // The model takes it.
-    let said = ruminate(&["run", "--temp", "0", "--adapter", &path("whole.gguf"), "Tom has 3 pens."]);
+    let said = ruminate(&["run", "--temp", "0", "--adapter", &path("whole.gguf"), "--prompt", "Tom has 3 pens."]);
     assert!(said.status.success() && !said.stdout.is_empty(), "{said:?}");
 }
 
