@@ -114,6 +114,40 @@ fn first_layer(model: &Model, team: &Team) -> usize {
 }
 
 #[test]
+fn an_adapter_to_go_on_from_is_trained_where_it_has_factors() {
+    let (model, team) = (tiny("llama"), Team::new(1).unwrap());
+    let mut first = trainer(&model, &team, params(), pairs(4));
+    run(&mut first, 4);
+    let from = |layers: usize, adapter: &Adapter| {
+        let params = TrainParams { layers, ..params() };
+        Trainer::new(&model, &team, Isa::detect(), 256, params, pairs(4), Some(adapter.clone())).unwrap()
+    };
+    let loss = |trainer: &Trainer<'_>| trainer.measure(&pairs(4), &Interrupt::default()).unwrap().loss;
+    let mut second = from(1, first.adapter());
+    assert_eq!(loss(&second), loss(&first));
+    let step = second.step(&Interrupt::default()).unwrap().unwrap();
+    assert!((step.measured.loss - loss(&first)).abs() < 1e-6);
+    assert_eq!(loss(&from(0, second.adapter())), loss(&second));
+    // Another adapter's state is refused.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.state");
+    second.save(&path, "data").unwrap();
+    let mut other = trainer(&model, &team, TrainParams { layers: 1, ..params() }, pairs(4));
+    assert_eq!(other.resume(&path, "data").unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn singles_are_measured_as_a_step_measures_them() {
+    let (model, team) = (tiny("qwen2"), Team::new(1).unwrap());
+    let params = TrainParams { loss: Loss::by_name("kto").unwrap(), batch: 6, ..params() };
+    let mut trainer = trainer(&model, &team, params, singles(6));
+    run(&mut trainer, 3);
+    let measured = trainer.measure(&singles(6), &Interrupt::default()).unwrap();
+    let step = trainer.step(&Interrupt::default()).unwrap().unwrap().measured;
+    assert!((measured.loss - step.loss).abs() < 1e-6 && measured.accuracy == step.accuracy, "{measured:?} {step:?}");
+}
+
+#[test]
 fn a_saved_run_goes_on_as_if_it_had_never_stopped() {
     let (model, team) = (tiny("qwen3"), Team::new(1).unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -209,10 +243,14 @@ fn what_cannot_be_trained_on_is_refused() {
         new(TrainParams { loss: Loss::by_name("kto").unwrap(), ..params() }, pairs(2)),
         ErrorKind::InvalidArgument
     );
+    // What does not fit the context is left out.
     let mut long = pairs(1);
     long[0].prompt = vec![1; 20];
-    let mut trainer = Trainer::new(&model, &team, Isa::detect(), 16, params(), long.clone(), None).unwrap();
-    assert_eq!(trainer.step(&Interrupt::default()).unwrap_err().kind(), ErrorKind::ContextLength);
+    assert_eq!(new(params(), long.clone()), ErrorKind::InvalidArgument);
+    assert_eq!(
+        new(TrainParams { loss: Loss::by_name("kto").unwrap(), ..params() }, singles(1)),
+        ErrorKind::InvalidArgument
+    );
     long[0].prompt = vec![100_000];
     let mut trainer = Trainer::new(&model, &team, Isa::detect(), 16, params(), long, None).unwrap();
     assert_eq!(trainer.step(&Interrupt::default()).unwrap_err().kind(), ErrorKind::InvalidArgument);

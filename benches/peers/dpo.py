@@ -2,8 +2,8 @@
 
     python benches/peers/dpo.py MODEL.gguf PREFERENCES.jsonl [--ruminate target/release/ruminate] [--rounds 3] [--steps 6]
 
-Needs torch, transformers, peft and gguf. The peer trains the same model dequantized to f32 by transformers, on the same pairs in the
-same batches, with the same rank on the same matrices; its fastest setting counts: with and without gradient checkpointing. Rounds
+Needs torch, transformers, peft and gguf. The peer trains the same model dequantized to f32 by transformers, on the same pairs in
+batches of the same size, with the same rank on the same matrices; its fastest setting counts: with and without gradient checkpointing. Rounds
 alternate; a table of medians with their ranges and ratios is printed. The first step of either is left out: it warms up.
 """
 
@@ -85,7 +85,7 @@ def ours(binary, model, rows, steps, threads):
         data, out, log = (pathlib.Path(folder) / name for name in ("pairs.jsonl", "adapter.gguf", "log.jsonl"))
         data.write_text("".join(json.dumps(row) + "\n" for row in rows[: steps * BATCH]))
         command = [binary, "--json", "learn", "dpo", str(data), "--model", model, "--out", str(out), "--log", str(log)]
-        command += ["--batch", str(BATCH), "--rank", str(RANK), "--threads", str(threads), "--max-tokens", "4096"]
+        command += ["--batch", str(BATCH), "--rank", str(RANK), "--threads", str(threads), "--max-pair-tokens", "4096", "--sft", "0"]
         result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         seconds, losses = [line["seconds"] for line in lines], [line["loss"] for line in lines]

@@ -17,6 +17,9 @@ const TILE_ROWS: usize = 32;
 pub fn matmul_f32(team: &Team, w: &MatrixView<'_>, x: &[f32], n: usize, out: &mut [f32]) -> Result<()> {
     let (rows, cols) = (w.rows(), w.cols());
     check(w, n, x.len(), out.len())?;
+    if n == 0 || rows == 0 {
+        return Ok(());
+    }
     let tile_rows = (TILE / cols).max(TILE_ROWS).min(rows.div_ceil(team.threads())).max(1);
     let shards = Shards::new(out);
     team.run(rows.div_ceil(tile_rows), &|part| {
@@ -37,6 +40,9 @@ pub fn matmul_f32(team: &Team, w: &MatrixView<'_>, x: &[f32], n: usize, out: &mu
 pub fn matmul_f32_back(team: &Team, w: &MatrixView<'_>, dy: &[f32], n: usize, dx: &mut [f32], add: bool) -> Result<()> {
     let (rows, cols) = (w.rows(), w.cols());
     check(w, n, dx.len(), dy.len())?;
+    if n == 0 {
+        return Ok(());
+    }
     let block = w.ty().block_len();
     let blocks = cols / block;
     let parts = (2 * team.threads()).min(blocks).max(1);

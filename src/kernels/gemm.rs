@@ -46,6 +46,9 @@ pub fn gemm(team: &Team, out: &mut [f32], add: bool, alpha: f32, a: Mat<'_>, b: 
         let message = format!("a product of {m} x {k} and {} x {n} into {} numbers", b.rows, out.len());
         return Err(Error::new(ErrorKind::Internal, message));
     }
+    if out.is_empty() {
+        return Ok(());
+    }
     let by_rows = m >= n;
     let width = m.max(n);
     let parts = (m.saturating_mul(n).saturating_mul(k) / PART_PRODUCTS).clamp(1, 2 * team.threads());

@@ -71,7 +71,7 @@ impl Tree<'_> {
     /// The pairs of the branching point `at` and of those above it; `path` is the text from the prompt to it.
     fn branching(&self, at: StepId, prompt: &str, path: &str, params: &PairParams, pairs: &mut Vec<Preference>) {
         let mut siblings: Vec<Sibling> = Vec::new();
-        let mut by_text: HashMap<String, usize> = HashMap::new();
+        let mut by_text: HashMap<(String, bool), usize> = HashMap::new();
         for &child in self.of(at) {
             let (text, last) = self.chain(child);
             let path = format!("{path}{text}");
@@ -82,7 +82,7 @@ impl Tree<'_> {
             let complete = self.steps.get(&last).is_some_and(|step| step.complete);
             // What follows the answer's line is no part of it; the end of the turn is.
             let text = if complete { text.trim_end().to_owned() } else { text };
-            let place = *by_text.entry(text.clone()).or_insert(siblings.len());
+            let place = *by_text.entry((text.clone(), complete)).or_insert(siblings.len());
             match siblings.get_mut(place) {
                 Some(twin) => (twin.visits, twin.right) = (twin.visits + visits, twin.right + right),
                 None => siblings.push(Sibling { text, visits, right, open: !complete }),

@@ -106,6 +106,9 @@ fn a_round_of_improvement_leaves_its_files_and_decides_by_held_out_questions() {
     // A second go finds everything done.
     let again = document(&ruminate(&args));
     assert_eq!(again["rounds"][0]["after"], round["after"]);
+    // Other settings do not get the old adapter.
+    let other: Vec<&str> = args.iter().copied().filter(|arg| *arg != "--json").chain(["--lr", "1e-3"]).collect();
+    assert_fails(&ruminate(&other), 2, "train");
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn what_cannot_be_trained_on_is_said_in_one_line() {
     fs::write(&good, "{\"prompt\":\"a\",\"chosen\":\"b\",\"rejected\":\"c\"}\n").unwrap();
     fs::write(path("bad"), "{\"prompt\":\"a\",\"chosen\":\"b\"}\n").unwrap();
     let dpo = |args: &[&str]| ruminate(&[&["learn", "dpo", "--out", &out], args].concat());
-    assert_fails(&dpo(&[&path("bad")]), 3, "line 1");
+    assert_fails(&dpo(&[&path("bad")]), 3, "row 1");
     assert_fails(&dpo(&[&path("absent")]), 3, "absent");
     assert_fails(&dpo(&[&good, "--loss", "ppo"]), 2, "no loss");
     assert_fails(&dpo(&[&good, "--loss", "kto"]), 2, "single completions");

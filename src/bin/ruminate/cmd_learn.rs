@@ -3,6 +3,7 @@
 mod collect;
 mod dpo;
 mod head;
+mod held_out;
 mod improve;
 mod pair_writer;
 mod rollouts;

@@ -44,8 +44,8 @@ pub(super) struct Activations {
 impl Activations {
     /// Numbers kept per row.
     pub fn width(config: &Config) -> usize {
-        // The residual stream before, between and normed twice, twice more with norms after; q and k twice with norms of their own.
-        8 * config.n_embd + 3 * config.n_embd_q() + 3 * config.n_embd_kv() + 3 * config.n_ff
+        // The residual stream before, between and normed twice, and two results before norms of theirs; q and k twice at most.
+        6 * config.n_embd + 3 * config.n_embd_q() + 3 * config.n_embd_kv() + 3 * config.n_ff
     }
 
     /// The layer's input again.

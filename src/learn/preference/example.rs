@@ -86,7 +86,8 @@ impl Preference {
         }
         let end = tokenizer.eot().or(tokenizer.eos());
         let completion = |(text, open): (&String, bool)| -> Result<Vec<TokenId>> {
-            let mut tokens = tokenizer.encode(text, options)?;
+            // It goes on from the prompt, so nothing is put before its first word.
+            let mut tokens = tokenizer.encode_more(text, true)?;
             if let Some(end) = end.filter(|_| !open && !tokens.last().is_some_and(|&last| tokenizer.is_eog(last))) {
                 tokens.push(end);
             }
@@ -125,6 +126,11 @@ impl Preference {
 }
 
 impl Example {
+    /// Tokens of its longest completion.
+    pub fn longest(&self) -> usize {
+        self.completions.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
     /// Tokens of the prompt and all completions.
     pub fn n_tokens(&self) -> usize {
         self.prompt.len() + self.completions.iter().map(Vec::len).sum::<usize>()

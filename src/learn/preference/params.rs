@@ -41,7 +41,9 @@ pub struct TrainParams {
     pub max_tokens: usize,
     /// Tokens of one pass, where an example is not longer.
     pub pass_tokens: usize,
-    /// Bytes for what would else be computed twice: activations of the upper layers, and states below the lowest trained layer.
+    /// Bytes for what would else be computed twice: activations of the upper layers, and states below the lowest trained layer. A run
+    /// may go on with another number.
+    #[serde(skip)]
     pub keep_bytes: usize,
     /// Decides the first factors and the order of the examples.
     pub seed: u64,
@@ -102,11 +104,6 @@ impl TrainParams {
         if targets.is_empty() { Err(Error::invalid("no matrix is to be trained")) } else { Ok(targets) }
     }
 
-    /// The lowest layer with factors.
-    pub(super) fn lowest(&self, n_layer: usize) -> usize {
-        if self.layers == 0 { 0 } else { n_layer.saturating_sub(self.layers) }
-    }
-
     /// The first adapter: A uniform within `1 / sqrt(n_in)` as peft draws it (Kaiming's rule at slope `sqrt(5)`), B zero, so
     /// that nothing changes yet.
     pub(super) fn first_adapter(&self, config: &Config) -> Result<Adapter> {
@@ -114,7 +111,8 @@ impl TrainParams {
         let mut draws = 0u64..;
         let stream = Stream::new(self.seed);
         let mut uniform = || stream.uniform(draws.next().unwrap_or_default());
-        for layer in self.lowest(config.n_layer)..config.n_layer {
+        let lowest = if self.layers == 0 { 0 } else { config.n_layer.saturating_sub(self.layers) };
+        for layer in lowest..config.n_layer {
             for &projection in &targets {
                 let (n_in, n_out) = projection.shape(config);
                 let bound = 1.0 / (n_in as f64).sqrt();

@@ -1,7 +1,7 @@
 //! A run on disk, so that it goes on after the process is gone: the adapter, AdamW's means, and what the run was begun with.
 //!
-//! Little-endian: `RUMTRAN1`; the parameters as JSON, the base's fingerprint and the digest of the examples, each a text behind its
-//! length; the steps done; then for the adapter and the two means every factor, A before B, as f32 behind its length.
+//! Little-endian: `RUMTRAN1`; the parameters as JSON, the base's fingerprint, the digest of the examples and that of the first adapter,
+//! each a text behind its length; the steps done; then for the adapter and the two means every factor, A before B, as f32 behind its length.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -21,7 +21,7 @@ impl Trainer<'_> {
         let params = self.params_text()?;
         save_atomic(path, |out| {
             put_raw(out, MAGIC)?;
-            for text in [&params, self.model.fingerprint(), data] {
+            for text in [&params, self.model.fingerprint(), data, &self.first] {
                 put_text(out, text)?;
             }
             put_u64(out, self.adamw.steps)?;
@@ -48,7 +48,12 @@ impl Trainer<'_> {
             return Err(Error::format("this is no state of a training run"));
         }
         let params = self.params_text()?;
-        for (what, mine) in [("parameters", params.as_str()), ("model", self.model.fingerprint()), ("examples", data)] {
+        for (what, mine) in [
+            ("parameters", params.as_str()),
+            ("model", self.model.fingerprint()),
+            ("examples", data),
+            ("first adapter", &self.first),
+        ] {
             let theirs = get_text(input, MOST_TEXT, what)?;
             if theirs != mine {
                 let message =

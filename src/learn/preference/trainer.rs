@@ -27,6 +27,10 @@ pub struct Trainer<'a> {
     boundaries: Vec<Option<Vec<f32>>>,
     /// Bytes left for more of them.
     boundary_bytes: usize,
+    /// The lowest layer with factors; nothing below it changes.
+    lowest: usize,
+    /// Names the adapter that the run began with.
+    pub(super) first: String,
 }
 
 impl<'a> Trainer<'a> {
@@ -44,7 +48,9 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         params.validate()?;
         let mut examples = examples;
-        examples.retain(|example| example.n_tokens() <= params.max_tokens);
+        let other = if params.loss.takes_singles() { longest(&examples) } else { 0 };
+        let fits = |example: &Example| example.prompt.len() + example.longest().max(other) <= n_ctx;
+        examples.retain(|example| example.n_tokens() <= params.max_tokens && fits(example));
         if examples.is_empty() {
             return Err(Error::invalid("there is no example to train on; those longer than the cap are left out"));
         }
@@ -62,6 +68,8 @@ impl<'a> Trainer<'a> {
             references: vec![None; n],
             boundaries: vec![None; n],
             boundary_bytes: params.keep_bytes / 2,
+            lowest: adapter.iter().map(|(layer, _, _)| layer).min().unwrap_or(model.config().n_layer),
+            first: adapter.digest(),
             adapter,
             examples,
             model,
@@ -86,7 +94,7 @@ impl<'a> Trainer<'a> {
 
     /// Steps of the whole run.
     pub fn steps(&self) -> u64 {
-        (self.examples.len().div_ceil(self.params.batch) * self.params.epochs) as u64
+        self.examples.len().div_ceil(self.params.batch).saturating_mul(self.params.epochs) as u64
     }
 
     /// The next step; `None` when all are done. On an error, an interruption included, nothing has changed.
@@ -98,7 +106,7 @@ impl<'a> Trainer<'a> {
         let start = Instant::now();
         let batch = self.batch_of(step);
         let mut grads = self.adapter.zeros_like();
-        let measured = self.pass_over(&batch, Some(&mut grads), interrupt)?;
+        let measured = self.pass_over(&batch, &mut grads, interrupt)?;
         let factor = 1.0 / batch.len() as f64;
         let grad_norm = adamw::norm(&grads) * factor;
         if !grad_norm.is_finite() {
@@ -109,30 +117,35 @@ impl<'a> Trainer<'a> {
         }
         let cut = (self.params.max_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0);
         let lr = self.params.lr_at(step, steps);
-        self.adamw.step(&mut self.adapter, &grads, factor * cut, lr, self.params.weight_decay);
+        let (mut adapter, mut adamw) = (self.adapter.clone(), self.adamw.clone());
+        adamw.step(&mut adapter, &grads, factor * cut, lr, self.params.weight_decay);
+        // A run that diverges keeps its last sound adapter.
+        adapter.validate()?;
+        (self.adapter, self.adamw) = (adapter, adamw);
         let seconds = start.elapsed().as_secs_f64();
         Ok(Some(StepReport { step: step + 1, steps, measured, grad_norm, lr, seconds }))
     }
 
-    /// Loss and rewards on other examples, under the adapter as it is.
+    /// Loss and rewards on other examples, under the adapter as it is. Singles share a reference point in batches, as in a step.
     pub fn measure(&self, examples: &[Example], interrupt: &Interrupt) -> Result<Measured> {
         check_examples(examples, self.params.loss)?;
         let mut total = Totals::default();
-        for (i, example) in examples.iter().enumerate() {
-            let mismatch = examples.get((i + 1) % examples.len()).unwrap_or(example);
-            let completions = self.completions(example, mismatch);
-            let mut forest = Forest::default();
-            forest.add(&example.prompt, &completions)?;
-            let x = self.trunk.embed(&forest)?;
-            let n_layer = self.model.config().n_layer;
-            let lowest = self.params.lowest(n_layer);
-            let below = self.trunk.lift(&forest, x, 0..lowest, None, interrupt)?;
-            let reference = self.reference_of(&forest, &below, lowest, interrupt)?;
-            let above = self.trunk.lift(&forest, below, lowest..n_layer, Some(&self.adapter), interrupt)?;
-            let policy = self.trunk.logprobs(&forest, &above)?;
-            total.tokens += forest.n_rows();
-            let scored = scored(&policy, &reference, 0..completions.len());
-            self.judge(&[(example, scored)], &mut total);
+        for batch in 0..examples.len().div_ceil(self.params.batch) {
+            let mut judged = Vec::new();
+            for i in (batch * self.params.batch..examples.len()).take(self.params.batch) {
+                let (example, mismatch) = with_mismatch(examples, i)?;
+                let completions = self.completions(example, mismatch);
+                let mut forest = Forest::default();
+                forest.add(&example.prompt, &completions)?;
+                let n_layer = self.model.config().n_layer;
+                let below = self.trunk.lift(&forest, self.trunk.embed(&forest)?, 0..self.lowest, None, interrupt)?;
+                let reference = self.reference_of(&forest, &below, interrupt)?;
+                let above = self.trunk.lift(&forest, below, self.lowest..n_layer, Some(&self.adapter), interrupt)?;
+                let policy = self.trunk.logprobs(&forest, &above)?;
+                total.tokens += forest.n_rows();
+                judged.push((example, scored(&policy, &reference, 0..completions.len())));
+            }
+            self.judge(&judged, &mut total);
         }
         Ok(total.mean())
     }
@@ -148,20 +161,14 @@ impl<'a> Trainer<'a> {
         order.into_iter().skip(first).take(self.params.batch).collect()
     }
 
-    /// Measures these examples and, where `grads` are wanted, adds the gradient of the sum of their losses.
-    fn pass_over(
-        &mut self,
-        batch: &[usize],
-        mut grads: Option<&mut Adapter>,
-        interrupt: &Interrupt,
-    ) -> Result<Measured> {
+    /// Measures these examples and adds the gradient of the sum of their losses to `grads`.
+    fn pass_over(&mut self, batch: &[usize], grads: &mut Adapter, interrupt: &Interrupt) -> Result<Measured> {
         let mut total = Totals::default();
         let mut rest = batch;
         while !rest.is_empty() {
-            let together = self.fit_together(rest);
-            let (these, later) = rest.split_at(together);
+            let (these, later) = rest.split_at(self.fit_together(rest));
             rest = later;
-            self.pass(these, grads.as_deref_mut(), &mut total, interrupt)?;
+            self.pass(these, grads, &mut total, interrupt)?;
         }
         Ok(total.mean())
     }
@@ -179,42 +186,24 @@ impl<'a> Trainer<'a> {
         sums.take_while(|&sum| sum <= self.params.pass_tokens).count().max(1)
     }
 
-    fn pass(
-        &mut self,
-        these: &[usize],
-        grads: Option<&mut Adapter>,
-        total: &mut Totals,
-        interrupt: &Interrupt,
-    ) -> Result<()> {
+    fn pass(&mut self, these: &[usize], grads: &mut Adapter, total: &mut Totals, interrupt: &Interrupt) -> Result<()> {
         let mut forest = Forest::default();
         let mut sequences = Vec::new();
         for &i in these {
-            let (example, mismatch) = self.example(i)?;
+            let (example, mismatch) = with_mismatch(&self.examples, i)?;
             sequences.push(forest.add(&example.prompt, &self.completions(example, mismatch))?);
         }
-        let n_layer = self.model.config().n_layer;
-        let lowest = self.params.lowest(n_layer);
-        let x = self.below(these, &forest, lowest, interrupt)?;
-        let reference = self.references_of(these, &sequences, &forest, &x, lowest, interrupt)?;
-        let ascent = self.trunk.ascend(&forest, x, lowest, &self.adapter, interrupt)?;
+        let x = self.below(these, &forest, interrupt)?;
+        let reference = self.references_of(these, &sequences, &forest, &x, interrupt)?;
+        let ascent = self.trunk.ascend(&forest, x, self.lowest, &self.adapter, interrupt)?;
         let policy = ascent.logprobs();
         total.tokens += forest.n_rows();
         let mut judged = Vec::new();
         for (&i, sequences) in these.iter().zip(&sequences) {
-            judged.push((self.example(i)?.0, scored(policy, &reference, sequences.clone())));
+            judged.push((with_mismatch(&self.examples, i)?.0, scored(policy, &reference, sequences.clone())));
         }
         let weights: Vec<f64> = self.judge(&judged, total).into_iter().flatten().collect();
-        match grads {
-            Some(grads) => self.trunk.descend(&forest, ascent, &weights, &self.adapter, grads, interrupt),
-            None => Ok(()),
-        }
-    }
-
-    /// An example, and the one whose completion stands for a text that does not belong to its prompt.
-    fn example(&self, i: usize) -> Result<(&Example, &Example)> {
-        let of = |i: usize| self.examples.get(i % self.examples.len());
-        let example = of(i).zip(of(i + 1));
-        example.ok_or_else(|| Error::new(ErrorKind::Internal, format!("there is no example {i}")))
+        self.trunk.descend(&forest, ascent, &weights, &self.adapter, grads, interrupt)
     }
 
     /// The completions that are scored: a single's reference point needs one that does not belong to it.
@@ -225,19 +214,19 @@ impl<'a> Trainer<'a> {
     }
 
     /// The states before the lowest trained layer, from the last time where they were kept.
-    fn below(&mut self, these: &[usize], forest: &Forest, lowest: usize, interrupt: &Interrupt) -> Result<Vec<f32>> {
-        if lowest == 0 {
+    fn below(&mut self, these: &[usize], forest: &Forest, interrupt: &Interrupt) -> Result<Vec<f32>> {
+        if self.lowest == 0 {
             return self.trunk.embed(forest);
         }
         let kept: Option<Vec<&Vec<f32>>> = these.iter().map(|&i| self.boundaries.get(i)?.as_ref()).collect();
         if let Some(kept) = kept {
             return Ok(kept.into_iter().flatten().copied().collect());
         }
-        let x = self.trunk.lift(forest, self.trunk.embed(forest)?, 0..lowest, None, interrupt)?;
+        let x = self.trunk.lift(forest, self.trunk.embed(forest)?, 0..self.lowest, None, interrupt)?;
         let n_embd = self.model.config().n_embd;
         let mut row = 0;
         for &i in these {
-            let (example, mismatch) = self.example(i)?;
+            let (example, mismatch) = with_mismatch(&self.examples, i)?;
             let rows = Forest::rows_of(&example.prompt, &self.completions(example, mismatch));
             let bytes = rows * n_embd * size_of::<f32>();
             let states = x.get(row * n_embd..(row + rows) * n_embd);
@@ -259,14 +248,13 @@ impl<'a> Trainer<'a> {
         sequences: &[std::ops::Range<usize>],
         forest: &Forest,
         below: &[f32],
-        lowest: usize,
         interrupt: &Interrupt,
     ) -> Result<Vec<f64>> {
         let known: Option<Vec<&Vec<f64>>> = these.iter().map(|&i| self.references.get(i)?.as_ref()).collect();
         if let Some(known) = known {
             return Ok(known.into_iter().flatten().copied().collect());
         }
-        let reference = self.reference_of(forest, below, lowest, interrupt)?;
+        let reference = self.reference_of(forest, below, interrupt)?;
         for (&i, sequences) in these.iter().zip(sequences) {
             if let (Some(place), Some(mine)) = (self.references.get_mut(i), reference.get(sequences.clone())) {
                 *place = Some(mine.to_vec());
@@ -275,12 +263,12 @@ impl<'a> Trainer<'a> {
         Ok(reference)
     }
 
-    fn reference_of(&self, forest: &Forest, below: &[f32], lowest: usize, interrupt: &Interrupt) -> Result<Vec<f64>> {
+    fn reference_of(&self, forest: &Forest, below: &[f32], interrupt: &Interrupt) -> Result<Vec<f64>> {
         if !self.params.loss.has_reference() {
             return Ok(vec![0.0; forest.n_sequences()]);
         }
         let n_layer = self.model.config().n_layer;
-        let x = self.trunk.lift(forest, below.to_vec(), lowest..n_layer, None, interrupt)?;
+        let x = self.trunk.lift(forest, below.to_vec(), self.lowest..n_layer, None, interrupt)?;
         Ok(self.trunk.logprobs(forest, &x)?.sequences)
     }
 
@@ -321,6 +309,19 @@ fn scored(policy: &Logprobs, reference: &[f64], sequences: std::ops::Range<usize
     all.skip(sequences.start).take(sequences.len()).collect()
 }
 
+/// An example, and the next one with another prompt: its completion stands for a text that does not belong to the first's.
+fn with_mismatch(examples: &[Example], i: usize) -> Result<(&Example, &Example)> {
+    let example = examples.get(i).ok_or_else(|| Error::new(ErrorKind::Internal, format!("there is no example {i}")))?;
+    let others = examples.iter().cycle().skip(i + 1).take(examples.len());
+    let other = others.into_iter().find(|other| other.prompt != example.prompt);
+    Ok((example, other.unwrap_or(example)))
+}
+
+/// Tokens of the longest completion.
+fn longest(examples: &[Example]) -> usize {
+    examples.iter().map(Example::longest).max().unwrap_or(0)
+}
+
 fn check_examples(examples: &[Example], loss: Loss) -> Result<()> {
     for (i, example) in examples.iter().enumerate() {
         let (single, n) = (matches!(example.feedback, Feedback::Single(_)), example.completions.len());
@@ -328,6 +329,12 @@ fn check_examples(examples: &[Example], loss: Loss) -> Result<()> {
             let wants = if loss.takes_singles() { "single completions" } else { "pairs" };
             return Err(Error::invalid(format!("example {i}: the loss {} takes {wants}", loss.name())));
         }
+    }
+    let alike = examples.windows(2).all(|pair| matches!(pair, [a, b] if a.prompt == b.prompt));
+    if loss.takes_singles() && alike && !examples.is_empty() {
+        return Err(Error::invalid(
+            "kto compares with completions of other prompts, and all examples have the same one",
+        ));
     }
     Ok(())
 }

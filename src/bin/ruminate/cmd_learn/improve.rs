@@ -1,21 +1,23 @@
 //! `learn improve`: rounds of sampling, fitting and training that keep what helps.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ruminate::engine::SamplerParams;
+use ruminate::engine::{Engine, SamplerParams, Stream};
 use ruminate::exec::Team;
 use ruminate::learn::{self, FitParams, Table};
 use ruminate::model::Adapter;
 use ruminate::observe::{CancelToken, Interrupt, Silent};
-use ruminate::reason::{self, Strategy};
-use ruminate::search::{Algo, EarlyStop, SearchParams, StopReason, Vote, solve};
+use ruminate::reason::Strategy;
+use ruminate::search::SearchParams;
 use ruminate::{ErrorKind, Limits};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::held_out::{Accuracy, HeldOut, VOTERS};
 use super::rollouts::{self, Rollouts, Settings};
 use super::train_args::TrainArgs;
 use super::training::{self, Limit, Training};
@@ -26,9 +28,6 @@ use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style};
 use crate::strategy_args::StrategyArgs;
 use crate::{input, signal, width};
-
-/// Samples that vote in the measurement of a majority.
-const VOTERS: usize = 8;
 
 /// Teach the model what its own samples show, and keep only what helps.
 ///
@@ -82,7 +81,7 @@ pub struct ImproveArgs {
 }
 
 /// What one round came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Round {
     round: usize,
     samples_right: f64,
@@ -98,15 +97,6 @@ struct Round {
     seconds: f64,
 }
 
-/// Answers to the held-out questions.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Accuracy {
-    greedy: f64,
-    majority: f64,
-    #[serde(skip)]
-    right: Vec<bool>,
-}
-
 pub fn run(args: &ImproveArgs, output: &Output) -> Result<(), Failure> {
     if !args.model.adapters.is_empty() {
         return Err(Failure::usage("improve begins with the model alone; leave --adapter out"));
@@ -119,12 +109,34 @@ pub fn run(args: &ImproveArgs, output: &Output) -> Result<(), Failure> {
     let strategy = args.strategy.choose(args.model.source.model.is_some() && !puzzle)?;
     std::fs::create_dir_all(&args.out)
         .map_err(|e| Failure::new(Code::Failure, format!("{}: {e}", args.out.display())))?;
+    let loss = args.train.loss()?;
+    args.train.params(loss).validate()?;
+    if loss.takes_singles() {
+        return Err(Failure::usage("improve trains on pairs, which --loss kto does not take"));
+    }
+    let train_rows = dataset::within(args.rows.clone().unwrap_or(0..train.questions.len()), train.questions.len())?;
     let mut model = args.model.load()?;
     let cancel = signal::token();
     let lanes = width::Lanes { width: None, branches: args.n.max(VOTERS), wall: None };
     width::settle(&mut model, &lanes, &cancel, output);
-    let loop_ = Loop { args, strategy: &*strategy, text: &text, train: &train, held_out: &held_out, cancel, output };
-    let rounds = loop_.run(&mut model)?;
+    let n = held_out.questions.len();
+    let held_out = HeldOut {
+        questions: &held_out.questions,
+        rows: dataset::within(args.held_out_rows.clone().unwrap_or(0..n), n)?,
+        strategy: &*strategy,
+        temp: args.temp,
+        max_tokens: args.max_tokens,
+        seed: args.seed,
+    };
+    let both = held_out.questions.get(held_out.rows.clone()).into_iter().flatten();
+    let learned: HashSet<&str> =
+        train.questions.get(train_rows).into_iter().flatten().map(|question| question.text.as_str()).collect();
+    if let Some(question) = both.map(|question| question.text.as_str()).find(|text| learned.contains(text)) {
+        return Err(Failure::usage(format!("a held-out question is among those to learn from: {question:?}")));
+    }
+    let rounds = Loop { args, strategy: &*strategy, text: &text, train: &train, held_out: &held_out, cancel, output };
+    rounds.check_settings(&model)?;
+    let rounds = rounds.run(&mut model)?;
     let document = json!({ "rounds": rounds, "model": model.document(&args.model.source.name()) });
     save(&args.out.join("improve.json"), &document)?;
     if output.json {
@@ -158,26 +170,65 @@ struct Loop<'a> {
     /// The training questions' file.
     text: &'a str,
     train: &'a Dataset,
-    held_out: &'a Dataset,
+    held_out: &'a HeldOut<'a>,
     cancel: CancelToken,
     output: &'a Output,
 }
 
 impl Loop<'_> {
+    /// Refuses a folder in which a run was begun with other settings; writes them into a new one.
+    fn check_settings(&self, model: &Loaded) -> Result<(), Failure> {
+        let args = self.args;
+        let words: Vec<_> = self.strategy.messages("?").into_iter().map(|m| [m.role, m.content]).collect();
+        let prompt = format!("{words:?} {}", self.strategy.plain("?"));
+        let settings = json!({
+            "model": model.engine.model().fingerprint(),
+            "data": rollouts::digest(self.text),
+            "prompt": rollouts::digest(&prompt),
+            "rows": args.rows.as_ref().map(|rows| [rows.start, rows.end]),
+            "n": args.n,
+            "pairs_per_question": args.pairs_per_question,
+            "max_tokens": args.max_tokens,
+            "temp": args.temp.to_string(),
+            "seed": args.seed,
+            "train": args.train.params(args.train.loss()?),
+        });
+        let path = args.out.join("settings.json");
+        if !path.exists() {
+            return save(&path, &settings);
+        }
+        let old: Value = serde_json::from_str(&input::file(&path)?)
+            .map_err(|e| Failure::data(format!("{}: {e}", path.display())))?;
+        let other = settings.as_object().into_iter().flatten().find(|(name, value)| old.get(name) != Some(value));
+        match other {
+            Some((name, value)) => {
+                let was = old.get(name).unwrap_or(&Value::Null);
+                let folder = args.out.display();
+                Err(Failure::usage(format!("{folder} holds a run with {name} {was}, not {value}; give another --out")))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn run(&self, model: &mut Loaded) -> Result<Vec<Round>, Failure> {
         let mut best: Option<Adapter> = None;
-        let mut before = self.measure(model, "held-out questions, before")?;
+        let mut before = self.held_out.measure(model, "held-out questions, before", &self.cancel, self.output)?;
         let mut rounds = Vec::new();
         for number in 1..=self.args.rounds {
             let start = Instant::now();
             let folder = self.args.out.join(format!("round-{number}"));
             std::fs::create_dir_all(&folder)
                 .map_err(|e| Failure::new(Code::Failure, format!("{}: {e}", folder.display())))?;
-            let (samples_right, pairs) = self.sample(model, &folder)?;
+            let (samples_right, pairs) = self.sample(model, &folder, number)?;
             let head = self.fit(&folder)?;
+            if pairs == 0 {
+                let message = format!("round {number}: no question has right and wrong samples; nothing to train on");
+                self.output.note(Style::Dim, &message);
+                break;
+            }
             let (adapter, training) = self.train(model, &folder, best.clone())?;
             model.engine.set_adapters(&[(Arc::new(adapter.clone()), 1.0)])?;
-            let after = self.measure(model, "held-out questions, after")?;
+            let after = self.held_out.measure(model, "held-out questions, after", &self.cancel, self.output)?;
             let lost = before.right.iter().zip(&after.right).filter(|&(&b, &a)| b && !a).count();
             let gained = before.right.iter().zip(&after.right).filter(|&(&b, &a)| !b && a).count();
             let kept = gained >= lost;
@@ -205,9 +256,11 @@ impl Loop<'_> {
     }
 
     /// Samples of all questions; the share of right ones, and the pairs.
-    fn sample(&self, model: &mut Loaded, folder: &Path) -> Result<(f64, usize), Failure> {
+    fn sample(&self, model: &mut Loaded, folder: &Path, round: usize) -> Result<(f64, usize), Failure> {
         let sampler = SamplerParams { temperature: self.args.temp, ..SamplerParams::default() };
-        let params = learn::sampling(self.args.n, sampler, self.args.max_tokens, self.args.seed);
+        // Every round draws other samples, also after one that was rolled back.
+        let seed = Stream::new(self.args.seed).bits(round as u64);
+        let params = learn::sampling(self.args.n, sampler, self.args.max_tokens, seed);
         let params = SearchParams { stop_at_answer: self.strategy.stop_at_answer(), ..params };
         let numbers = dataset::within(
             self.args.rows.clone().unwrap_or(0..self.train.questions.len()),
@@ -248,7 +301,7 @@ impl Loop<'_> {
         let params = self.args.train.params(self.args.train.loss()?);
         let (examples, digest) = training::load(&[folder.join("pairs.jsonl")], &model.tokenizer)?;
         let team = Team::new(self.threads())?;
-        let n_ctx = base.config().n_ctx_train;
+        let n_ctx = model.engine.info().n_ctx;
         let trainer = learn::preference::Trainer::new(base, &team, model.options.isa, n_ctx, params, examples, best)?;
         let log = Some(folder.join("training.jsonl"));
         let mut training =
@@ -256,53 +309,11 @@ impl Loop<'_> {
         if training.run(Limit::default(), self.output)? == "cancelled" {
             return Err(Failure::quiet(Code::Interrupted));
         }
-        let adapter = training.save_adapter(&file)?;
+        training.save_adapter(&file)?;
         training.remove_state()?;
+        // As the file holds it, so that a run that goes on later has the same numbers.
+        let adapter = Adapter::open(&file, base.config(), &Limits::default())?;
         Ok((adapter, serde_json::to_value(training.last).unwrap_or_default()))
-    }
-
-    /// Greedy and majority answers to the held-out questions.
-    fn measure(&self, model: &mut Loaded, what: &str) -> Result<Accuracy, Failure> {
-        let questions = &self.held_out.questions;
-        let rows = dataset::within(self.args.held_out_rows.clone().unwrap_or(0..questions.len()), questions.len())?;
-        let bar = self.output.count_progress(what, rows.len() as u64);
-        let (mut right, mut majority) = (Vec::new(), 0usize);
-        for row in rows.clone() {
-            let Some(question) = questions.get(row) else { continue };
-            let mut answers = [false; 2];
-            for (algo, place) in [Algo::Greedy, Algo::BestOfN].into_iter().zip(&mut answers) {
-                let params = SearchParams {
-                    algo,
-                    n: VOTERS,
-                    vote: Some(Vote::Majority),
-                    early_stop: EarlyStop::Never,
-                    sampler: SamplerParams { temperature: self.args.temp, ..SamplerParams::default() },
-                    max_tokens: self.args.max_tokens,
-                    stop_at_answer: self.strategy.stop_at_answer(),
-                    seed: self.args.seed.wrapping_add(row as u64),
-                    ..SearchParams::default()
-                };
-                let outcome = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref())
-                    .and_then(|prompt| {
-                        let (engine, words) = (&mut model.engine, &model.tokenizer);
-                        solve(engine, words, &prompt, &params, None, &question.text, &mut Silent, &self.cancel)
-                    });
-                match outcome {
-                    Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => {
-                        return Err(Failure::quiet(Code::Interrupted));
-                    }
-                    Ok(outcome) => *place = outcome.answer.is_some_and(|answer| question.gold.accepts(&answer)),
-                    Err(error) if error.kind() == ErrorKind::ContextLength => {}
-                    Err(error) => return Err(Failure::from(error).context(format!("held-out row {row}"))),
-                }
-            }
-            right.push(answers[0]);
-            majority += usize::from(answers[1]);
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        let share = |n: usize| n as f64 / right.len().max(1) as f64;
-        Ok(Accuracy { greedy: share(right.iter().filter(|&&r| r).count()), majority: share(majority), right })
     }
 
     fn threads(&self) -> usize {

@@ -9,7 +9,6 @@ use ruminate::learn::{Origin, RowWriter};
 use serde_json::{Map, Value};
 
 use crate::exit::{Code, Failure};
-use crate::input;
 
 /// Appends the pairs of one question after the other.
 pub struct PairWriter {
@@ -19,30 +18,37 @@ pub struct PairWriter {
 }
 
 impl PairWriter {
-    /// Goes on with the file at `path`. Pairs of questions that `rows` lacks are of a run that was stopped in between: they come
-    /// again and are taken out.
+    /// Goes on with the file at `path`, which must be of the same run. Pairs of questions that `rows` lacks are of a run that was
+    /// stopped in between: they come again and are taken out, and so is a line that was not written to its end.
     pub fn open(path: &Path, origin: &Origin, rows: &RowWriter) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| Failure::new(Code::Failure, format!("{}: {e}", path.display()));
+        let mut source = Map::new();
+        source.insert("model".to_owned(), origin.fingerprint.as_str().into());
+        source.insert("data".to_owned(), origin.data.as_str().into());
         if path.exists() {
-            let text = input::file(path)?;
-            let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-            let pairs = Preference::parse(whole).map_err(|e| Failure::from(e.context(path.display())))?;
-            let lines = whole.lines().filter(|line| !line.trim().is_empty()).zip(&pairs);
-            let question = |pair: &Preference| pair.source.get("question").and_then(Value::as_u64);
-            let kept: Vec<&str> = lines
-                .filter(|(_, pair)| question(pair).is_some_and(|question| rows.contains(question)))
-                .map(|(line, _)| line)
-                .collect();
-            let content: String = kept.iter().flat_map(|line| [line, "\n"]).collect();
+            let mut bytes = std::fs::read(path).map_err(failed)?;
+            bytes.truncate(bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1));
+            let named = |e: String| Failure::data(format!("{}: {e}", path.display()));
+            let text = String::from_utf8(bytes).map_err(|e| named(e.to_string()))?;
+            let mut kept = String::new();
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                let pairs = Preference::parse(line).map_err(|e| named(e.to_string()))?;
+                let question = pairs.iter().find_map(|pair| {
+                    let same = source.iter().all(|(name, value)| pair.source.get(name) == Some(value));
+                    pair.source.get("question").and_then(Value::as_u64).filter(|_| same)
+                });
+                let question =
+                    question.ok_or_else(|| named("it holds pairs of something else; give another file".to_owned()))?;
+                if rows.contains(question) {
+                    kept.extend([line, "\n"]);
+                }
+            }
             ruminate::storage::save_atomic(path, |out| {
-                out.write_all(content.as_bytes())
+                out.write_all(kept.as_bytes())
                     .map_err(|e| ruminate::Error::new(ruminate::ErrorKind::Io, format!("writing the pairs: {e}")))
             })?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-        let mut source = Map::new();
-        source.insert("model".to_owned(), origin.fingerprint.as_str().into());
-        source.insert("data".to_owned(), origin.data.as_str().into());
         Ok(Self { file, source })
     }
 

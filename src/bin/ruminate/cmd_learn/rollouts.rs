@@ -4,7 +4,6 @@ use std::path::Path;
 
 use ruminate::ErrorKind;
 use ruminate::engine::{Engine, Tap};
-use ruminate::learn::preference::Preference;
 use ruminate::learn::{self, Block, Origin, PairParams, Recorder, RowReader, RowWriter};
 use ruminate::observe::{CancelToken, Silent};
 use ruminate::reason::{self, Strategy};
@@ -61,6 +60,9 @@ impl<'a> Rollouts<'a> {
         model: &Loaded,
     ) -> Result<Self, Failure> {
         let origin = origin(text, &settings, model)?;
+        if settings.pairs.is_some_and(|(pairs, _)| pairs == path) {
+            return Err(Failure::usage("--pairs names the file of labelled steps"));
+        }
         let recorder = Recorder::new(origin.taps.clone())?;
         let rows = RowWriter::open(path, &origin)?;
         let pairs = settings.pairs.map(|(path, _)| PairWriter::open(path, &origin, &rows)).transpose()?;
@@ -86,7 +88,9 @@ impl<'a> Rollouts<'a> {
                 break;
             };
             // Pairs first: a question counts as done once its steps are written.
-            self.write_pairs(model, question, number)?;
+            if !block.rows.is_empty() {
+                self.write_pairs(model, question, number)?;
+            }
             self.rows.push(&block)?;
             self.collected.count(&block);
             bar.set_message(format!("{} of {} samples right,", self.collected.right, self.collected.samples));
@@ -121,19 +125,13 @@ impl<'a> Rollouts<'a> {
         }
     }
 
-    /// The pairs of the question that was sampled last.
+    /// The pairs of the question that was sampled last, which the recorder still holds.
     fn write_pairs(&mut self, model: &Loaded, question: &Question, number: usize) -> Result<(), Failure> {
         let (Some(pairs), Some((_, most))) = (&mut self.pairs, self.settings.pairs) else { return Ok(()) };
         let prompt = reason::prompt(self.settings.strategy, &question.text, &model.tokenizer, model.template.as_ref());
-        let found: Vec<Preference> = match prompt {
-            Ok(tokens) => {
-                let prompt = String::from_utf8_lossy(&model.tokenizer.decode(&tokens, true)).into_owned();
-                let params = PairParams { most, ..PairParams::default() };
-                learn::pairs(&self.recorder, &prompt, question.gold.verifier(), &params)
-            }
-            Err(error) if error.kind() == ErrorKind::ContextLength => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let prompt = String::from_utf8_lossy(&model.tokenizer.decode(&prompt?, true)).into_owned();
+        let params = PairParams { most, ..PairParams::default() };
+        let found = learn::pairs(&self.recorder, &prompt, question.gold.verifier(), &params);
         self.collected.pairs += found.len();
         pairs.push(number, found)
     }
@@ -167,6 +165,11 @@ fn outcomes(block: &Block) -> (usize, usize) {
     (firsts().count(), firsts().filter(|first| first.right).count())
 }
 
+/// 64 hex digits that stand for a text.
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn origin(text: &str, settings: &Settings<'_>, model: &Loaded) -> Result<Origin, Failure> {
     let (info, params) = (model.engine.info(), settings.params);
     let taps = if settings.taps.is_empty() { learn::default_taps(info.n_layer) } else { settings.taps.to_vec() };
@@ -174,7 +177,6 @@ fn origin(text: &str, settings: &Settings<'_>, model: &Loaded) -> Result<Origin,
         let n = info.n_layer;
         return Err(Failure::usage(format!("--taps {layer}: the model's layers are 0 to {}", n.saturating_sub(1))));
     }
-    let digest = |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     // The words around a question, with one that stands for all.
     let words: Vec<_> = settings.strategy.messages("?").into_iter().map(|m| [m.role, m.content]).collect();
     let drawn = json!({

@@ -1,18 +1,16 @@
 //! A training run that is saved on the way.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ruminate::ErrorKind;
 use ruminate::learn::preference::{self, Example, Measured, Preference, StepReport, Trainer};
-use ruminate::model::Adapter;
 use ruminate::observe::Interrupt;
 use ruminate::text::Tokenizer;
 
 use crate::exit::{Code, Failure};
-use crate::input;
 use crate::output::{Output, Style};
 
 /// Steps between saves.
@@ -81,7 +79,10 @@ impl<'a> Training<'a> {
                 Err(error) if error.kind() == ErrorKind::Cancelled => {
                     break if self.interrupt.cancel.is_cancelled() { "cancelled" } else { "deadline" };
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.trainer.save(&self.state, &self.digest)?;
+                    return Err(error.into());
+                }
             }
         };
         bar.finish_and_clear();
@@ -100,9 +101,8 @@ impl<'a> Training<'a> {
     }
 
     /// Saves the adapter as it is.
-    pub fn save_adapter(&self, path: &Path) -> Result<Adapter, Failure> {
-        self.trainer.adapter().save(path)?;
-        Ok(self.trainer.adapter().clone())
+    pub fn save_adapter(&self, path: &Path) -> Result<(), Failure> {
+        Ok(self.trainer.adapter().save(path)?)
     }
 
     /// Forgets the run, once its adapter is saved.
@@ -120,9 +120,15 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The rows of a file of preferences.
+/// The rows of a file of preferences, which may be larger than a prompt may be.
 pub fn read(path: &Path) -> Result<Vec<Preference>, Failure> {
-    Preference::parse(&input::file(path)?).map_err(|e| Failure::from(e.context(path.display())))
+    let failed = |e: std::io::Error| Failure::data(format!("{}: {e}", path.display()));
+    let mut rows = Vec::new();
+    for (i, line) in BufReader::new(File::open(path).map_err(failed)?).lines().enumerate() {
+        let row = Preference::parse(&line.map_err(failed)?);
+        rows.extend(row.map_err(|e| Failure::from(e.context(format!("{}, row {}", path.display(), i + 1))))?);
+    }
+    Ok(rows)
 }
 
 /// The examples of these files, and a digest of their tokens.
