@@ -59,10 +59,10 @@ fn loss_and_gradients_of_a_step_are_those_of_pytorch_and_peft() {
             let trunk = Trunk::new(&model, &team, Isa::detect(), n_ctx, keep_bytes);
             let (go, n_layer) = (Interrupt::default(), model.config().n_layer);
             let x = trunk.embed(&forest).unwrap();
-            let lifted = trunk.lift(&forest, x.clone(), 0..n_layer, None, &go).unwrap();
-            let reference = trunk.logprobs(&forest, &lifted).unwrap();
-            let ascent = trunk.ascend(&forest, x, 0, &adapter, &go).unwrap();
-            let policy = ascent.logprobs().clone();
+            let states = trunk.forward(&forest, x.clone(), 0..n_layer, None, &go).unwrap();
+            let reference = trunk.logprobs(&forest, &states).unwrap();
+            let tape = trunk.forward_taped(&forest, x, 0, &adapter, &go).unwrap();
+            let policy = tape.logprobs().clone();
             for (i, completion) in ["chosen", "rejected"].into_iter().enumerate() {
                 let what = format!("{name}: log-probability of {completion}");
                 for (which, got) in [("policy", &policy), ("reference", &reference)] {
@@ -78,7 +78,7 @@ fn loss_and_gradients_of_a_step_are_those_of_pytorch_and_peft() {
             let loss = Loss::Dpo { label_smoothing: 0.0 }.of(beta, scored(0), scored(1));
             near(&format!("{name}: loss"), loss.loss, golden["loss"].as_f64().unwrap(), 1.0);
             let mut grads = adapter.zeros_like();
-            trunk.descend(&forest, ascent, &loss.slopes, &adapter, &mut grads, &go).unwrap();
+            trunk.backward(&forest, tape, &loss.grads, &adapter, &mut grads, &go).unwrap();
             for want in golden["grads"].as_array().unwrap() {
                 let layer = want["layer"].as_u64().unwrap() as usize;
                 let projection = Projection::by_name(want["projection"].as_str().unwrap()).unwrap();

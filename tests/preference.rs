@@ -33,7 +33,7 @@ fn singles(n: u32) -> Vec<Example> {
 }
 
 fn params() -> TrainParams {
-    TrainParams { rank: 4, alpha: 8.0, batch: 4, lr: 1e-2, warmup: 0.0, epochs: 12, ..TrainParams::default() }
+    TrainParams { rank: 4, alpha: 8.0, batch: 4, lr: 1e-2, warmup_ratio: 0.0, epochs: 12, ..TrainParams::default() }
 }
 
 fn trainer<'a>(model: &'a Model, team: &'a Team, params: TrainParams, examples: Vec<Example>) -> Trainer<'a> {

@@ -203,21 +203,10 @@ impl<'a> Opening<'a> {
 
 /// A metadata value that is no array, as text.
 fn scalar(value: &Value) -> Option<Text> {
-    Some(Text::new(match value {
-        Value::U8(n) => n.to_string(),
-        Value::I8(n) => n.to_string(),
-        Value::U16(n) => n.to_string(),
-        Value::I16(n) => n.to_string(),
-        Value::U32(n) => n.to_string(),
-        Value::I32(n) => n.to_string(),
-        Value::U64(n) => n.to_string(),
-        Value::I64(n) => n.to_string(),
-        Value::F32(n) => n.to_string(),
-        Value::F64(n) => n.to_string(),
-        Value::Bool(b) => b.to_string(),
-        Value::Str(text) => text.clone(),
-        _ => return None,
-    }))
+    match value {
+        Value::Str(text) => Some(Text::new(text.clone())),
+        other => other.scalar_text().map(Text::new),
+    }
 }
 
 /// Fills `options` with the defaults. `struct_size` is `sizeof *options`.

@@ -46,6 +46,24 @@ pub enum Array {
 }
 
 impl Value {
+    /// A number or a truth value as text; `None` for a string or an array.
+    pub fn scalar_text(&self) -> Option<String> {
+        Some(match self {
+            Self::U8(n) => n.to_string(),
+            Self::I8(n) => n.to_string(),
+            Self::U16(n) => n.to_string(),
+            Self::I16(n) => n.to_string(),
+            Self::U32(n) => n.to_string(),
+            Self::I32(n) => n.to_string(),
+            Self::U64(n) => n.to_string(),
+            Self::I64(n) => n.to_string(),
+            Self::F32(n) => n.to_string(),
+            Self::F64(n) => n.to_string(),
+            Self::Bool(b) => b.to_string(),
+            Self::Str(_) | Self::Array(_) => return None,
+        })
+    }
+
     /// The name of the value's type as messages show it, such as `u32` or `array of str`.
     pub fn type_name(&self) -> &'static str {
         match self {

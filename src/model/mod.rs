@@ -10,7 +10,7 @@ mod weights;
 
 pub use adapter::{Adapter, Lora, MergeFormat, Merged, Projection, merge};
 pub use config::{Config, Window};
-pub(crate) use rope::push_rope;
+pub(crate) use rope::RopeTable;
 pub use rope::{Rope, RopeFactors, Yarn};
 pub use tensor::Tensor;
 pub use weights::{Layer, Linear, Weights};

@@ -139,12 +139,31 @@ impl Rope {
     }
 }
 
-/// Appends cosine and sine of each pair at `position`, already scaled by `magnitude`.
-pub(crate) fn push_rope(position: usize, frequencies: &[f64], magnitude: f32, cos: &mut Vec<f32>, sin: &mut Vec<f32>) {
-    for frequency in frequencies {
-        let (s, c) = (position as f64 * frequency).sin_cos();
-        cos.push(c as f32 * magnitude);
-        sin.push(s as f32 * magnitude);
+/// Cosines and sines of the positions of a pass's rows, `[row][n_rot / 2]`.
+pub(crate) struct RopeTable {
+    frequencies: Vec<f64>,
+    magnitude: f32,
+    pub cos: Vec<f32>,
+    pub sin: Vec<f32>,
+}
+
+impl RopeTable {
+    /// An empty table of a rotation in a context of `n_ctx` tokens.
+    pub fn new(rope: &Rope, n_ctx: usize) -> Self {
+        Self { frequencies: rope.frequencies(n_ctx), magnitude: rope.magnitude, cos: Vec::new(), sin: Vec::new() }
+    }
+
+    /// The table of these positions, one a row, in place of the old ones.
+    pub fn fill(&mut self, positions: impl Iterator<Item = usize>) {
+        self.cos.clear();
+        self.sin.clear();
+        for position in positions {
+            for frequency in &self.frequencies {
+                let (s, c) = (position as f64 * frequency).sin_cos();
+                self.cos.push(c as f32 * self.magnitude);
+                self.sin.push(s as f32 * self.magnitude);
+            }
+        }
     }
 }
 

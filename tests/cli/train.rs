@@ -80,8 +80,8 @@ fn a_killed_run_goes_on_and_its_files_are_whole() {
     while !state.exists() && child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let _ = child.kill();
-    child.wait().unwrap();
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None, "it was killed before its end");
     assert!(run(&path("killed.gguf")).status.success());
     assert!(fs::read(path("whole.gguf")).unwrap() == fs::read(path("killed.gguf")).unwrap());
 }

@@ -7,15 +7,14 @@ use ruminate::ErrorKind;
 use ruminate::engine::Engine;
 use ruminate::reason::{self, Strategy};
 use ruminate::search::{self, StopReason};
-use ruminate::storage;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, write_file};
+use crate::provenance::{digest, prompt_digest};
 use crate::search_args::{SearchArgs, Setting};
 use crate::{input, signal, width};
 
@@ -116,9 +115,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let document = json!({ "finished": finished, "data": about, "strategy": run.strategy.name(), "model": model.document(&args.model.source.name()) });
     if let Some(path) = &args.report {
         let page = eval::page(&document, &summaries, &data.questions, &records);
-        storage::save_atomic(path, |out| {
-            out.write_all(page.as_bytes()).map_err(|e| ruminate::Error::new(ErrorKind::Io, format!("writing: {e}")))
-        })?;
+        write_file(path, &page)?;
         output.note(Style::Dim, &format!("report: {}", path.display()));
     }
     if output.json {
@@ -147,12 +144,9 @@ impl Run<'_> {
     /// What all results of one file have in common.
     fn fixed(&self, text: &str, data: &Dataset, model: &Loaded) -> Value {
         let mut fixed = self.args.search.common();
-        let digest = |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        // The words around a question, with one that stands for all.
-        let words: Vec<_> = self.strategy.messages("?").into_iter().map(|m| [m.role, m.content]).collect();
         fixed["data"] = digest(text).into();
         fixed["format"] = data.format.name().into();
-        fixed["prompt"] = digest(&format!("{words:?} {}", self.strategy.plain("?"))).into();
+        fixed["prompt"] = prompt_digest(self.strategy).into();
         fixed["model"] = model.engine.info().fingerprint.as_str().into();
         fixed["n_ctx"] = model.engine.info().n_ctx.into();
         fixed["kv"] = model.options.kv_type.name().into();

@@ -188,17 +188,6 @@ fn shown(value: &Value) -> String {
             format!("\"{}\"{dots}", escape_line(&cut))
         }
         Value::Array(a) => format!("{} of length {}", a.type_name(), a.len()),
-        Value::U8(n) => n.to_string(),
-        Value::I8(n) => n.to_string(),
-        Value::U16(n) => n.to_string(),
-        Value::I16(n) => n.to_string(),
-        Value::U32(n) => n.to_string(),
-        Value::I32(n) => n.to_string(),
-        Value::U64(n) => n.to_string(),
-        Value::I64(n) => n.to_string(),
-        Value::F32(n) => n.to_string(),
-        Value::F64(n) => n.to_string(),
-        Value::Bool(b) => b.to_string(),
-        other => other.type_name().to_owned(),
+        other => other.scalar_text().unwrap_or_else(|| other.type_name().to_owned()),
     }
 }

@@ -31,6 +31,7 @@ mod judge_args;
 mod model;
 mod output;
 mod process;
+mod provenance;
 mod pull;
 mod record;
 mod search_args;

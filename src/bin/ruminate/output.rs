@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ruminate::ErrorKind;
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -101,6 +103,14 @@ impl Output {
         }
         bar
     }
+}
+
+/// Writes a file whole or not at all.
+pub fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    ruminate::storage::save_atomic(path, |out| {
+        out.write_all(text.as_bytes()).map_err(|e| ruminate::Error::new(ErrorKind::Io, format!("writing: {e}")))
+    })?;
+    Ok(())
 }
 
 /// Prints `error: …` as one line on standard error.

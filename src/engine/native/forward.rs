@@ -3,12 +3,12 @@
 use crate::engine::native::kv::KvTree;
 use crate::engine::native::lora::{Beside, LoraSet, Site};
 use crate::engine::native::plan::{Lane, Step};
-use crate::engine::native::scratch::{CHUNK_TOKENS, RopeTable, Scratch};
+use crate::engine::native::scratch::{CHUNK_TOKENS, Scratch};
 use crate::engine::{Rows, Tap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels::{self, Input, Product};
-use crate::model::{Config, Layer, Linear, Model, Projection};
+use crate::model::{Config, Layer, Linear, Model, Projection, RopeTable};
 use crate::observe::Interrupt;
 use crate::quant::QuantType;
 use crate::simd::Isa;

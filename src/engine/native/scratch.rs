@@ -3,7 +3,7 @@
 use crate::engine::native::attend::{self, AttendState};
 use crate::engine::native::lora::LowRank;
 use crate::kernels::{Activations, attention_scratch_bytes};
-use crate::model::{Config, Rope, push_rope};
+use crate::model::{Config, RopeTable};
 
 /// Tokens whose activations are held at once; longer batches run in chunks of this many.
 pub(super) const CHUNK_TOKENS: usize = 512;
@@ -32,14 +32,6 @@ pub(super) struct Scratch {
     pub rope: RopeTable,
     /// Rotations of local layers.
     pub rope_local: Option<RopeTable>,
-}
-
-/// Cosines and sines of the pass's positions, `[token][n_rot / 2]`.
-pub(super) struct RopeTable {
-    frequencies: Vec<f64>,
-    magnitude: f32,
-    pub cos: Vec<f32>,
-    pub sin: Vec<f32>,
 }
 
 impl Scratch {
@@ -87,20 +79,6 @@ impl Scratch {
         let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.ffn, &self.gate];
         let elements: usize = buffers.iter().map(|b| b.capacity()).sum();
         (elements * size_of::<f32>() + self.acts.bytes() + self.low.bytes() + self.attend.bytes()) as u64
-    }
-}
-
-impl RopeTable {
-    fn new(rope: &Rope, n_ctx: usize) -> Self {
-        Self { frequencies: rope.frequencies(n_ctx), magnitude: rope.magnitude, cos: Vec::new(), sin: Vec::new() }
-    }
-
-    fn fill(&mut self, positions: impl Iterator<Item = usize>) {
-        self.cos.clear();
-        self.sin.clear();
-        for position in positions {
-            push_rope(position, &self.frequencies, self.magnitude, &mut self.cos, &mut self.sin);
-        }
     }
 }
 

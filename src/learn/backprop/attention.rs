@@ -6,7 +6,7 @@
 use super::{Compute, Forest, Segment};
 use crate::error::Result;
 use crate::exec::Team;
-use crate::kernels::{Mat, gemm};
+use crate::kernels::{self, Mat, gemm};
 use crate::model::Config;
 
 /// Queries whose weights are computed at once.
@@ -22,7 +22,7 @@ pub(super) struct Attention<'a> {
 }
 
 /// Gradients at queries, keys and values, each `[row][head][head_dim]`.
-pub(super) struct Slopes {
+pub(super) struct HeadGrads {
     pub q: Vec<f32>,
     pub k: Vec<f32>,
     pub v: Vec<f32>,
@@ -46,27 +46,27 @@ impl<'a> Attention<'a> {
     }
 
     /// The gradients, given that at the weighted values.
-    pub fn backward(&self, q: &[f32], k: &[f32], v: &[f32], d_out: &[f32]) -> Result<Slopes> {
+    pub fn backward(&self, q: &[f32], k: &[f32], v: &[f32], d_out: &[f32]) -> Result<HeadGrads> {
         let (n_head, n_head_kv, dim) = (self.config.n_head, self.config.n_head_kv, self.config.head_dim);
         let size = self.forest.n_rows() * dim;
         // Per query head the gradients at its queries and at its own view of keys and values.
-        let mut slopes = vec![0.0; 3 * q.len()];
+        let mut grads = vec![0.0; 3 * q.len()];
         let failed = Failure::default();
-        self.on.team.for_each_chunk_mut(&mut slopes, 3 * size, |head, slopes| {
-            failed.keep(self.head_backward(head, [q, k, v, d_out], slopes));
+        self.on.team.for_each_chunk_mut(&mut grads, 3 * size, |head, grads| {
+            failed.keep(self.head_backward(head, [q, k, v, d_out], grads));
         });
         failed.into_result()?;
         let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
-        for (head, slopes) in slopes.chunks_exact(3 * size).enumerate() {
+        for (head, grads) in grads.chunks_exact(3 * size).enumerate() {
             let kv_head = head / self.config.n_group();
             let parts = [(&mut dq, n_head, head), (&mut dk, n_head_kv, kv_head), (&mut dv, n_head_kv, kv_head)];
-            for ((whole, heads, at), part) in parts.into_iter().zip(slopes.chunks_exact(size)) {
+            for ((whole, heads, at), part) in parts.into_iter().zip(grads.chunks_exact(size)) {
                 for (row, part) in whole.chunks_exact_mut(heads * dim).zip(part.chunks_exact(dim)) {
-                    add(&mut row[at * dim..(at + 1) * dim], part);
+                    kernels::add(self.on.isa, &mut row[at * dim..(at + 1) * dim], part);
                 }
             }
         }
-        Ok(Slopes { q: dq, k: dk, v: dv })
+        Ok(HeadGrads { q: dq, k: dk, v: dv })
     }
 
     /// One head's weighted values into `out`, `[row][head_dim]`.
@@ -85,13 +85,13 @@ impl<'a> Attention<'a> {
         Ok(())
     }
 
-    /// One head's gradients into `slopes`: `[q, k, v][row][head_dim]`.
+    /// One head's gradients into `grads`: `[q, k, v][row][head_dim]`.
     ///
     /// With the weights `P`, `dV = Pᵀ dO`, `dP = dO Vᵀ`, `dS = P (dP - rowsum(P dP))`, `dQ = s dS K` and `dK = s dSᵀ Q`.
-    fn head_backward(&self, head: usize, [q, k, v, d_out]: [&[f32]; 4], slopes: &mut [f32]) -> Result<()> {
+    fn head_backward(&self, head: usize, [q, k, v, d_out]: [&[f32]; 4], grads: &mut [f32]) -> Result<()> {
         let (team, dim, scale) = (self.on.team, self.config.head_dim, self.config.attention_scale);
         let size = self.forest.n_rows() * dim;
-        let (dq, rest) = slopes.split_at_mut(size);
+        let (dq, rest) = grads.split_at_mut(size);
         let (dk, dv) = rest.split_at_mut(size);
         for segment in self.forest.segments() {
             let path = Path::new(self, segment, head, q, k, v);
@@ -117,8 +117,8 @@ impl<'a> Attention<'a> {
             }
             for (rows, at) in path.ranges.iter().zip(&path.starts) {
                 let (to, from) = (rows.start * dim..rows.end * dim, at * dim..(at + rows.len()) * dim);
-                add(&mut dk[to.clone()], &dk_path[from.clone()]);
-                add(&mut dv[to], &dv_path[from]);
+                kernels::add(self.on.isa, &mut dk[to.clone()], &dk_path[from.clone()]);
+                kernels::add(self.on.isa, &mut dv[to], &dv_path[from]);
             }
         }
         Ok(())
@@ -206,10 +206,6 @@ fn gather(x: &[f32], ranges: &[std::ops::Range<usize>], width: usize, head: usiz
 fn by_row(x: &[f32], n: usize, dim: usize) -> Vec<f32> {
     let n_head = x.len() / (n * dim).max(1);
     (0..n * n_head).flat_map(|i| &x[(i % n_head * n + i / n_head) * dim..][..dim]).copied().collect()
-}
-
-fn add(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
 /// The first error of the parts of a job.

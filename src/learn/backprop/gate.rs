@@ -7,7 +7,7 @@ use crate::kernels::{self, Activation};
 const CHUNK: usize = 4096;
 /// GELU's tanh form (Hendrycks and Gimpel, arXiv 1606.08415).
 const GELU_CUBIC: f32 = 0.044_715;
-const GELU_SLOPE: f32 = 0.797_884_6;
+const GELU_SCALE: f32 = 0.797_884_6;
 
 /// `f(gate) * up`.
 pub(super) fn forward(on: Compute<'_>, f: Activation, gate: &[f32], up: &[f32]) -> Vec<f32> {
@@ -29,27 +29,27 @@ pub(super) fn backward(on: Compute<'_>, f: Activation, gate: &mut [f32], up: &mu
         let here = i * CHUNK..i * CHUNK + gate.len();
         let (Some(up), Some(dy)) = (up.get(here.clone()), dy.get(here)) else { return };
         for ((gate, up), dy) in gate.iter_mut().zip(up).zip(dy) {
-            *gate = dy * up * value_and_slope(f, *gate).1;
+            *gate = dy * up * value_and_derivative(f, *gate).1;
         }
     });
     on.team.for_each_chunk_mut(up, CHUNK, |i, up| {
         let here = i * CHUNK..i * CHUNK + up.len();
         let (Some(gate), Some(dy)) = (old.get(here.clone()), dy.get(here)) else { return };
         for ((up, gate), dy) in up.iter_mut().zip(gate).zip(dy) {
-            *up = dy * value_and_slope(f, *gate).0;
+            *up = dy * value_and_derivative(f, *gate).0;
         }
     });
 }
 
-fn value_and_slope(f: Activation, x: f32) -> (f32, f32) {
+fn value_and_derivative(f: Activation, x: f32) -> (f32, f32) {
     match f {
         Activation::Silu => {
             let s = 1.0 / (1.0 + (-x).exp());
             (x * s, s * (1.0 + x * (1.0 - s)))
         }
         Activation::Gelu => {
-            let t = (GELU_SLOPE * (x + GELU_CUBIC * x * x * x)).tanh();
-            let inner = GELU_SLOPE * (1.0 + 3.0 * GELU_CUBIC * x * x);
+            let t = (GELU_SCALE * (x + GELU_CUBIC * x * x * x)).tanh();
+            let inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBIC * x * x);
             (0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner)
         }
     }
@@ -57,20 +57,20 @@ fn value_and_slope(f: Activation, x: f32) -> (f32, f32) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{compute, slopes_agree};
+    use super::super::testing::{compute, gradients_agree};
     use super::*;
     use crate::kernels::testing::Noise;
 
     #[test]
-    fn backward_is_the_slope_of_forward() {
+    fn backward_is_the_gradient_of_forward() {
         compute(|on| {
             for f in [Activation::Silu, Activation::Gelu] {
                 let mut noise = Noise::new(2);
                 let (gate, up, dy) = (noise.normals(100), noise.normals(100), noise.normals(100));
                 let (mut d_gate, mut d_up) = (gate.clone(), up.clone());
                 backward(on, f, &mut d_gate, &mut d_up, &dy);
-                slopes_agree(&gate, &d_gate, &dy, |gate| forward(on, f, gate, &up));
-                slopes_agree(&up, &d_up, &dy, |up| forward(on, f, &gate, up));
+                gradients_agree(&gate, &d_gate, &dy, |gate| forward(on, f, gate, &up));
+                gradients_agree(&up, &d_up, &dy, |up| forward(on, f, &gate, up));
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use super::attention::Attention;
 use super::linear::Projected;
-use super::rotation::Angles;
+use super::rotation::Rotation;
 use super::{Compute, Forest, gate, norm};
 use crate::error::Result;
 use crate::kernels;
@@ -16,7 +16,7 @@ pub(super) struct Block<'a> {
     pub index: usize,
     pub adapter: Option<&'a Adapter>,
     pub forest: &'a Forest,
-    pub angles: &'a Angles,
+    pub rotation: &'a Rotation,
 }
 
 /// What the backward pass needs of the forward pass, each `[row][width]`.
@@ -119,13 +119,15 @@ impl<'a> Block<'a> {
             Some(&mut d_attn),
         )?;
         let attention = Attention::new(on, config, self.forest, self.index);
-        let mut slopes = attention.backward(&a.q, &a.k, &a.v, &d_attn)?;
-        self.angles.backward(on, config, &mut slopes.q);
-        self.angles.backward(on, config, &mut slopes.k);
-        let d_q = normed_back(on, a.q_raw.as_deref(), layer.attn_q_norm.as_deref(), eps, &slopes.q).unwrap_or(slopes.q);
-        let d_k = normed_back(on, a.k_raw.as_deref(), layer.attn_k_norm.as_deref(), eps, &slopes.k).unwrap_or(slopes.k);
+        let mut d_heads = attention.backward(&a.q, &a.k, &a.v, &d_attn)?;
+        self.rotation.backward(on, config, &mut d_heads.q);
+        self.rotation.backward(on, config, &mut d_heads.k);
+        let d_q =
+            normed_back(on, a.q_raw.as_deref(), layer.attn_q_norm.as_deref(), eps, &d_heads.q).unwrap_or(d_heads.q);
+        let d_k =
+            normed_back(on, a.k_raw.as_deref(), layer.attn_k_norm.as_deref(), eps, &d_heads.k).unwrap_or(d_heads.k);
         let mut d_norm = below.then(|| zeros(config.n_embd));
-        for (projection, d) in [(Projection::AttnQ, d_q), (Projection::AttnK, d_k), (Projection::AttnV, slopes.v)] {
+        for (projection, d) in [(Projection::AttnQ, d_q), (Projection::AttnK, d_k), (Projection::AttnV, d_heads.v)] {
             self.project_back(projection, &a.attn_norm, &d, grads, d_norm.as_deref_mut())?;
         }
         if let Some(d_norm) = d_norm {
@@ -161,7 +163,7 @@ impl<'a> Block<'a> {
             let normed = norm::forward(self.on, &heads, weight, self.config.norm_eps);
             std::mem::replace(&mut heads, normed)
         });
-        self.angles.forward(self.on, self.config, &mut heads);
+        self.rotation.forward(self.on, self.config, &mut heads);
         Ok((heads, raw))
     }
 

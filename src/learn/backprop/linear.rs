@@ -75,13 +75,13 @@ fn inner(on: Compute<'_>, lora: &Lora, x: &[f32], n: usize, cols: usize) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{compute, linear, slopes_agree};
+    use super::super::testing::{compute, gradients_agree, linear};
     use super::*;
     use crate::kernels::testing::Noise;
     use crate::quant::QuantType;
 
     #[test]
-    fn backward_is_the_slope_of_forward_through_every_block_format() {
+    fn backward_is_the_gradient_of_forward_through_every_block_format() {
         compute(|on| {
             for ty in [QuantType::F32, QuantType::Q4_0, QuantType::Q8_0] {
                 let mut noise = Noise::new(3);
@@ -96,9 +96,9 @@ mod tests {
                 let mut dx = vec![0.0; x.len()];
                 let projected = Projected { linear: &linear, lora: Some((&lora, 0.5)) };
                 projected.backward(on, &x, &dy, n, Some(&mut grads), Some(&mut dx)).unwrap();
-                slopes_agree(&x, &dx, &dy, |x| run(&lora, x));
-                slopes_agree(&lora.a, &grads.a, &dy, |a| run(&Lora { a: a.to_vec(), ..lora.clone() }, &x));
-                slopes_agree(&lora.b, &grads.b, &dy, |b| run(&Lora { b: b.to_vec(), ..lora.clone() }, &x));
+                gradients_agree(&x, &dx, &dy, |x| run(&lora, x));
+                gradients_agree(&lora.a, &grads.a, &dy, |a| run(&Lora { a: a.to_vec(), ..lora.clone() }, &x));
+                gradients_agree(&lora.b, &grads.b, &dy, |b| run(&Lora { b: b.to_vec(), ..lora.clone() }, &x));
             }
         });
     }

@@ -20,11 +20,11 @@ pub struct Logprobs {
     /// Targets by sequence.
     pub lengths: Vec<usize>,
     /// By target, the gradient of its log-probability at the normed state that it was read from; empty unless asked for.
-    pub(super) slopes: Vec<f32>,
+    pub(super) grads: Vec<f32>,
 }
 
 /// The log-probabilities of the forest's targets, given the residual stream `x` after the last layer.
-pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32], slopes: bool) -> Result<Logprobs> {
+pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32], grads: bool) -> Result<Logprobs> {
     let (config, weights) = (model.config(), model.weights());
     let output = weights.output.view()?;
     let (n_embd, n_vocab, targets) = (config.n_embd, config.n_vocab, forest.targets());
@@ -32,9 +32,9 @@ pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32]
         targets: Vec::with_capacity(targets.len()),
         sequences: vec![0.0; forest.n_sequences()],
         lengths: vec![0; forest.n_sequences()],
-        slopes: vec![0.0; if slopes { targets.len() * n_embd } else { 0 }],
+        grads: vec![0.0; if grads { targets.len() * n_embd } else { 0 }],
     };
-    let mut slopes = slopes.then_some(&mut out.slopes[..]);
+    let mut grads = grads.then_some(&mut out.grads[..]);
     let at_once = (LOGITS_BYTES / size_of::<f32>() / n_vocab).max(1);
     for targets in targets.chunks(at_once) {
         let states: Vec<f32> = targets.iter().flat_map(|t| &x[t.row * n_embd..(t.row + 1) * n_embd]).copied().collect();
@@ -48,7 +48,7 @@ pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32]
             if let (Some(bias), row) = (&weights.output_bias, &mut *row) {
                 row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
             }
-            let logprob = row_slope(row, targets[i].token as usize, config.logit_softcap);
+            let logprob = row_grad(row, targets[i].token as usize, config.logit_softcap);
             rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[i] = logprob;
         });
         for (target, &logprob) in targets.iter().zip(&logprobs) {
@@ -56,10 +56,10 @@ pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32]
             out.lengths[target.sequence] += 1;
         }
         out.targets.extend(logprobs);
-        if let Some(rest) = slopes.take() {
+        if let Some(rest) = grads.take() {
             let (mine, rest) = rest.split_at_mut(targets.len() * n_embd);
             matmul_f32_back(on.team, &output, &logits, targets.len(), mine, false)?;
-            slopes = Some(rest);
+            grads = Some(rest);
         }
     }
     Ok(out)
@@ -76,10 +76,10 @@ pub(super) fn backward(
 ) -> Vec<f32> {
     let (config, n_embd) = (model.config(), model.config().n_embd);
     let mut d_norm = vec![0.0; x.len()];
-    for (target, slope) in forest.targets().iter().zip(logprobs.slopes.chunks_exact(n_embd)) {
+    for (target, grad) in forest.targets().iter().zip(logprobs.grads.chunks_exact(n_embd)) {
         let weight = weights.get(target.sequence).copied().unwrap_or(0.0) as f32;
         let row = &mut d_norm[target.row * n_embd..(target.row + 1) * n_embd];
-        row.iter_mut().zip(slope).for_each(|(d, slope)| *d += weight * slope);
+        row.iter_mut().zip(grad).for_each(|(d, grad)| *d += weight * grad);
     }
     let mut dx = vec![0.0; x.len()];
     norm::backward(on, x, &model.weights().output_norm, config.norm_eps, &d_norm, &mut dx);
@@ -87,7 +87,7 @@ pub(super) fn backward(
 }
 
 /// The log-probability of `token`; turns the row of logits into the gradient at them, before the soft cap.
-fn row_slope(row: &mut [f32], token: usize, cap: Option<f32>) -> f32 {
+fn row_grad(row: &mut [f32], token: usize, cap: Option<f32>) -> f32 {
     let capped = |x: f32| cap.map_or(x, |cap| cap * (x / cap).tanh());
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let max = capped(max);
@@ -96,27 +96,27 @@ fn row_slope(row: &mut [f32], token: usize, cap: Option<f32>) -> f32 {
     let chosen = row.get(token).copied().map_or(f32::NEG_INFINITY, capped);
     for (i, x) in row.iter_mut().enumerate() {
         let y = capped(*x);
-        let slope = f32::from(u8::from(i == token)) - (y - max).exp() / total;
-        *x = slope * cap.map_or(1.0, |cap| 1.0 - (y / cap) * (y / cap));
+        let grad = f32::from(u8::from(i == token)) - (y - max).exp() / total;
+        *x = grad * cap.map_or(1.0, |cap| 1.0 - (y / cap) * (y / cap));
     }
     chosen - max - sum.ln() as f32
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::slopes_agree;
+    use super::super::testing::gradients_agree;
     use super::*;
     use crate::kernels::testing::Noise;
 
     #[test]
-    fn a_row_becomes_its_slope() {
+    fn a_row_becomes_its_gradient() {
         for cap in [None, Some(2.0)] {
             let logits = Noise::new(5).normals(30);
-            let mut slope = logits.clone();
-            let logprob = row_slope(&mut slope, 7, cap);
-            let sum: f64 = slope.iter().map(|&x| f64::from(x)).sum();
+            let mut grad = logits.clone();
+            let logprob = row_grad(&mut grad, 7, cap);
+            let sum: f64 = grad.iter().map(|&x| f64::from(x)).sum();
             assert!(logprob < 0.0 && (cap.is_some() || sum.abs() < 1e-6));
-            slopes_agree(&logits, &slope, &[1.0], |logits| vec![row_slope(&mut logits.to_vec(), 7, cap)]);
+            gradients_agree(&logits, &grad, &[1.0], |logits| vec![row_grad(&mut logits.to_vec(), 7, cap)]);
         }
     }
 }

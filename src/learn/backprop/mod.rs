@@ -20,7 +20,7 @@ mod testing;
 
 pub use self::forest::{Forest, Segment, Target};
 pub use self::logprob::Logprobs;
-pub use self::trunk::{Ascent, Trunk};
+pub use self::trunk::{Tape, Trunk};
 
 use crate::exec::Team;
 use crate::simd::Isa;

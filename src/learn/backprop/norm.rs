@@ -28,19 +28,19 @@ pub(super) fn backward(on: Compute<'_>, x: &[f32], weight: &[f32], eps: f32, dy:
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{compute, slopes_agree};
+    use super::super::testing::{compute, gradients_agree};
     use super::*;
     use crate::kernels::testing::Noise;
 
     #[test]
-    fn backward_is_the_slope_of_forward() {
+    fn backward_is_the_gradient_of_forward() {
         compute(|on| {
             let mut noise = Noise::new(1);
             let (rows, len) = (3, 20);
             let (x, weight, dy) = (noise.normals(rows * len), noise.normals(len), noise.normals(rows * len));
             let mut dx = vec![0.0; x.len()];
             backward(on, &x, &weight, 1e-2, &dy, &mut dx);
-            slopes_agree(&x, &dx, &dy, |x| forward(on, x, &weight, 1e-2));
+            gradients_agree(&x, &dx, &dy, |x| forward(on, x, &weight, 1e-2));
         });
     }
 }

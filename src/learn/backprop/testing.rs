@@ -17,7 +17,7 @@ pub(super) fn compute(test: impl Fn(Compute<'_>)) {
 }
 
 /// Holds `dx`, the gradient at `x` of `sum(dy * f(x))`, against central differences along ten random directions.
-pub(super) fn slopes_agree(x: &[f32], dx: &[f32], dy: &[f32], f: impl Fn(&[f32]) -> Vec<f32>) {
+pub(super) fn gradients_agree(x: &[f32], dx: &[f32], dy: &[f32], f: impl Fn(&[f32]) -> Vec<f32>) {
     assert_eq!((x.len(), f(x).len()), (dx.len(), dy.len()));
     let mut noise = Noise::new(99);
     let norm = |v: &[f32]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
@@ -28,10 +28,10 @@ pub(super) fn slopes_agree(x: &[f32], dx: &[f32], dy: &[f32], f: impl Fn(&[f32])
             let moved: Vec<f32> = x.iter().zip(&direction).map(|(x, d)| x + h * d).collect();
             f(&moved).iter().zip(dy).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum()
         };
-        let slope = (at(h) - at(-h)) / (2.0 * f64::from(h));
+        let grad = (at(h) - at(-h)) / (2.0 * f64::from(h));
         let want: f64 = dx.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
-        // Along a random direction the slope is of the order of the gradient's norm.
-        assert!((slope - want).abs() < 1e-3 * norm(dx), "{slope} by differences, {want} backward, norm {}", norm(dx));
+        // Along a random direction the grad is of the order of the gradient's norm.
+        assert!((grad - want).abs() < 1e-3 * norm(dx), "{grad} by differences, {want} backward, norm {}", norm(dx));
     }
 }
 

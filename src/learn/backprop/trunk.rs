@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::layer::{Activations, Block};
 use super::logprob::{self, Logprobs};
-use super::rotation::Angles;
+use super::rotation::Rotation;
 use super::{Compute, Forest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
@@ -24,7 +24,7 @@ pub struct Trunk<'a> {
 }
 
 /// A pass up from some layer to the last.
-pub struct Ascent {
+pub struct Tape {
     /// The residual stream after the last layer, `[row][n_embd]`.
     x: Vec<f32>,
     /// Layers passed through, and what was kept of each.
@@ -33,7 +33,7 @@ pub struct Ascent {
     logprobs: Logprobs,
 }
 
-impl Ascent {
+impl Tape {
     /// Log-probabilities of the forest's targets.
     pub fn logprobs(&self) -> &Logprobs {
         &self.logprobs
@@ -74,7 +74,7 @@ impl<'a> Trunk<'a> {
     }
 
     /// The residual stream `x` before layer `layers.start` as it is after layer `layers.end - 1`.
-    pub fn lift(
+    pub fn forward(
         &self,
         forest: &Forest,
         mut x: Vec<f32>,
@@ -82,26 +82,26 @@ impl<'a> Trunk<'a> {
         adapter: Option<&Adapter>,
         interrupt: &Interrupt,
     ) -> Result<Vec<f32>> {
-        let angles = self.angles(forest);
+        let rotation = self.rotation(forest);
         for i in layers {
             interrupt.check()?;
-            x = self.block(forest, &angles, i, adapter)?.forward(x)?.0;
+            x = self.block(forest, &rotation, i, adapter)?.forward(x)?.0;
         }
         self.check_finite(&x)?;
         Ok(x)
     }
 
-    /// As [`lift`](Self::lift) up to the last layer and the log-probabilities, with all that [`descend`](Self::descend) needs.
-    pub fn ascend(
+    /// As [`forward`](Self::forward) up to the last layer and the log-probabilities, with all that [`backward`](Self::backward) needs.
+    pub fn forward_taped(
         &self,
         forest: &Forest,
         mut x: Vec<f32>,
         from: usize,
         adapter: &Adapter,
         interrupt: &Interrupt,
-    ) -> Result<Ascent> {
+    ) -> Result<Tape> {
         let config = self.model.config();
-        let angles = self.angles(forest);
+        let rotation = self.rotation(forest);
         let layer_bytes = forest.n_rows() * Activations::width(config) * size_of::<f32>();
         let layers = from..config.n_layer;
         // The upper layers' come first on the way down, so that theirs are given back while the others are computed again.
@@ -109,7 +109,7 @@ impl<'a> Trunk<'a> {
         let mut kept = Vec::new();
         for i in layers.clone() {
             interrupt.check()?;
-            let (y, activations) = self.block(forest, &angles, i, Some(adapter))?.forward(x)?;
+            let (y, activations) = self.block(forest, &rotation, i, Some(adapter))?.forward(x)?;
             kept.push(match i < whole {
                 true => Kept::Input(activations.into_input()),
                 false => Kept::All(Box::new(activations)),
@@ -118,7 +118,7 @@ impl<'a> Trunk<'a> {
         }
         self.check_finite(&x)?;
         let logprobs = logprob::forward(self.on, self.model, forest, &x, true)?;
-        Ok(Ascent { x, layers, kept, logprobs })
+        Ok(Tape { x, layers, kept, logprobs })
     }
 
     /// Log-probabilities of the forest's targets, given the residual stream after the last layer.
@@ -127,21 +127,21 @@ impl<'a> Trunk<'a> {
     }
 
     /// Adds the gradient of `sum(weights[sequence] * logprob)` at the adapter's factors to `grads`, an adapter of the same shape.
-    pub fn descend(
+    pub fn backward(
         &self,
         forest: &Forest,
-        ascent: Ascent,
+        tape: Tape,
         weights: &[f64],
         adapter: &Adapter,
         grads: &mut Adapter,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let angles = self.angles(forest);
-        let mut dx = logprob::backward(self.on, self.model, forest, &ascent.x, &ascent.logprobs, weights);
-        let lowest = ascent.layers.start;
-        for (i, kept) in ascent.layers.zip(ascent.kept).rev() {
+        let rotation = self.rotation(forest);
+        let mut dx = logprob::backward(self.on, self.model, forest, &tape.x, &tape.logprobs, weights);
+        let lowest = tape.layers.start;
+        for (i, kept) in tape.layers.zip(tape.kept).rev() {
             interrupt.check()?;
-            let block = self.block(forest, &angles, i, Some(adapter))?;
+            let block = self.block(forest, &rotation, i, Some(adapter))?;
             let activations = match kept {
                 Kept::All(activations) => *activations,
                 Kept::Input(x) => block.forward(x)?.1,
@@ -151,24 +151,24 @@ impl<'a> Trunk<'a> {
         Ok(())
     }
 
-    fn angles(&self, forest: &Forest) -> [Angles; 2] {
+    fn rotation(&self, forest: &Forest) -> [Rotation; 2] {
         let config = self.model.config();
         let local = config.window.as_ref().map_or(&config.rope, |window| &window.rope);
-        [&config.rope, local].map(|rope| Angles::new(rope, self.n_ctx, forest))
+        [&config.rope, local].map(|rope| Rotation::new(rope, self.n_ctx, forest))
     }
 
     fn block<'b>(
         &'b self,
         forest: &'b Forest,
-        angles: &'b [Angles; 2],
+        rotation: &'b [Rotation; 2],
         index: usize,
         adapter: Option<&'b Adapter>,
     ) -> Result<Block<'b>> {
         let config = self.model.config();
         let layer = self.model.weights().layers.get(index);
         let layer = layer.ok_or_else(|| Error::new(ErrorKind::Internal, format!("no layer {index}")))?;
-        let angles = &angles[usize::from(config.window_of(index).is_some())];
-        Ok(Block { on: self.on, config, layer, index, adapter, forest, angles })
+        let rotation = &rotation[usize::from(config.window_of(index).is_some())];
+        Ok(Block { on: self.on, config, layer, index, adapter, forest, rotation })
     }
 
     fn check_finite(&self, x: &[f32]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Losses over log-probabilities of whole completions, with their slopes.
+//! Losses over log-probabilities of whole completions, with their gradients.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,8 @@ pub struct Scored {
 pub struct PairLoss {
     /// The loss.
     pub loss: f64,
-    /// Its slopes along the two log-probabilities.
-    pub slopes: [f64; 2],
+    /// Its gradients at the two log-probabilities.
+    pub grads: [f64; 2],
     /// What the adapted model implicitly pays for each.
     pub rewards: [f64; 2],
 }
@@ -58,8 +58,8 @@ pub struct PairLoss {
 pub struct SingleLoss {
     /// The loss.
     pub loss: f64,
-    /// Its slope along the log-probability.
-    pub slope: f64,
+    /// Its gradient at the log-probability.
+    pub grad: f64,
     /// What the adapted model implicitly pays for it.
     pub reward: f64,
 }
@@ -125,25 +125,25 @@ impl Loss {
         match self {
             Self::Dpo { label_smoothing: e } => {
                 let x = rewards[0] - rewards[1];
-                let slope = beta * (e * sigmoid(x) - (1.0 - e) * sigmoid(-x));
+                let grad = beta * (e * sigmoid(x) - (1.0 - e) * sigmoid(-x));
                 let loss = -(1.0 - e) * log_sigmoid(x) - e * log_sigmoid(-x);
-                PairLoss { loss, slopes: [slope, -slope], rewards }
+                PairLoss { loss, grads: [grad, -grad], rewards }
             }
             Self::Ipo => {
                 let [n, m] = [chosen, rejected].map(|s| s.tokens.max(1) as f64);
                 let off = ratio(chosen) / n - ratio(rejected) / m - 0.5 / beta;
-                PairLoss { loss: off * off, slopes: [2.0 * off / n, -2.0 * off / m], rewards }
+                PairLoss { loss: off * off, grads: [2.0 * off / n, -2.0 * off / m], rewards }
             }
             Self::SimPo { gamma } => {
                 let [n, m] = [chosen, rejected].map(|s| s.tokens.max(1) as f64);
                 let rewards = [beta * chosen.logprob / n, beta * rejected.logprob / m];
                 let x = rewards[0] - rewards[1] - gamma;
-                let slope = -beta * sigmoid(-x);
-                PairLoss { loss: -log_sigmoid(x), slopes: [slope / n, -slope / m], rewards }
+                let grad = -beta * sigmoid(-x);
+                PairLoss { loss: -log_sigmoid(x), grads: [grad / n, -grad / m], rewards }
             }
             Self::Kto { .. } => {
                 let (up, down) = (self.of_single(beta, chosen, true, 0.0), self.of_single(beta, rejected, false, 0.0));
-                PairLoss { loss: up.loss + down.loss, slopes: [up.slope, down.slope], rewards }
+                PairLoss { loss: up.loss + down.loss, grads: [up.grad, down.grad], rewards }
             }
         }
     }
@@ -156,7 +156,7 @@ impl Loss {
         let reward = beta * (scored.logprob - scored.reference);
         let sign = if good { 1.0 } else { -1.0 };
         let s = sigmoid(sign * (reward - kl));
-        SingleLoss { loss: weight * (1.0 - s), slope: -sign * weight * beta * s * (1.0 - s), reward }
+        SingleLoss { loss: weight * (1.0 - s), grad: -sign * weight * beta * s * (1.0 - s), reward }
     }
 }
 
@@ -165,8 +165,8 @@ impl PairLoss {
     #[must_use]
     pub fn with_sft(self, weight: f64, chosen: Scored) -> Self {
         let share = weight / chosen.tokens.max(1) as f64;
-        let Self { loss, slopes: [up, down], rewards } = self;
-        Self { loss: loss - share * chosen.logprob, slopes: [up - share, down], rewards }
+        let Self { loss, grads: [up, down], rewards } = self;
+        Self { loss: loss - share * chosen.logprob, grads: [up - share, down], rewards }
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn slopes_are_those_of_the_loss() {
+    fn gradients_are_those_of_the_loss() {
         let (a, b, h) = (scored(-30.0, -33.0, 12), scored(-41.0, -37.5, 17), 1e-5);
         for (loss, sft) in ALL.into_iter().zip([0.0, 1.0].into_iter().cycle()) {
             let got = loss.of(0.3, a, b).with_sft(sft, a);
@@ -203,13 +203,13 @@ mod tests {
                 let a = Scored { logprob: a.logprob + da, ..a };
                 loss.of(0.3, a, Scored { logprob: b.logprob + db, ..b }).with_sft(sft, a).loss
             };
-            let slopes = [(at(h, 0.0) - at(-h, 0.0)) / (2.0 * h), (at(0.0, h) - at(0.0, -h)) / (2.0 * h)];
-            for (got, want) in got.slopes.iter().zip(slopes) {
+            let grads = [(at(h, 0.0) - at(-h, 0.0)) / (2.0 * h), (at(0.0, h) - at(0.0, -h)) / (2.0 * h)];
+            for (got, want) in got.grads.iter().zip(grads) {
                 assert!((got - want).abs() < 1e-8, "{loss:?}: {got} {want}");
             }
             // A smoothed pair is pushed together again once it is further apart than its label is trusted.
             let apart = matches!(loss, Loss::Dpo { label_smoothing } if label_smoothing > 0.0);
-            assert!(apart || got.slopes[0] < 0.0 && got.slopes[1] > 0.0, "{loss:?} pulls the pair apart");
+            assert!(apart || got.grads[0] < 0.0 && got.grads[1] > 0.0, "{loss:?} pulls the pair apart");
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
             assert!((got.loss - std::f64::consts::LN_2).abs() < 1e-15 && got.rewards == [0.0; 2]);
         }
         // Labels that are wrong half of the time teach nothing here.
-        assert_eq!(Loss::Dpo { label_smoothing: 0.5 }.of(0.1, a, b).slopes, [0.0, 0.0]);
+        assert_eq!(Loss::Dpo { label_smoothing: 0.5 }.of(0.1, a, b).grads, [0.0, 0.0]);
         assert!((Loss::Ipo.of(0.1, a, b).loss - 25.0).abs() < 1e-12);
     }
 
@@ -230,7 +230,7 @@ mod tests {
         for loss in ALL {
             for (a, b) in [(-1e4, -1.0), (-1.0, -1e4)] {
                 let got = loss.of(10.0, scored(a, -50.0, 3), scored(b, -50.0, 4));
-                assert!(got.loss.is_finite() && got.slopes.iter().all(|s| s.is_finite()), "{loss:?}");
+                assert!(got.loss.is_finite() && got.grads.iter().all(|s| s.is_finite()), "{loss:?}");
             }
         }
     }

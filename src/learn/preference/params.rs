@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Loss;
 use crate::engine::Stream;
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::model::{Adapter, Config, Lora, Projection};
 
 /// How an adapter is trained. A state file keeps it, so that a run goes on only as it began.
@@ -32,15 +33,15 @@ pub struct TrainParams {
     /// Largest learning rate.
     pub lr: f64,
     /// Share of the steps during which the learning rate rises; after it, it falls to 0 along a line.
-    pub warmup: f64,
+    pub warmup_ratio: f64,
     /// AdamW's pull towards 0.
     pub weight_decay: f64,
     /// Gradients longer than this are cut to it.
-    pub max_norm: f64,
+    pub max_grad_norm: f64,
     /// Tokens of one example's prompt and completions, at most; longer ones are left out.
     pub max_tokens: usize,
     /// Tokens of one pass, where an example is not longer.
-    pub pass_tokens: usize,
+    pub micro_batch_tokens: usize,
     /// Bytes for what would else be computed twice: activations of the upper layers, and states below the lowest trained layer. A run
     /// may go on with another number.
     #[serde(skip)]
@@ -63,11 +64,11 @@ impl Default for TrainParams {
             epochs: 1,
             batch: 8,
             lr: 1e-4,
-            warmup: 0.1,
+            warmup_ratio: 0.1,
             weight_decay: 0.0,
-            max_norm: 1.0,
+            max_grad_norm: 1.0,
             max_tokens: 1024,
-            pass_tokens: 512,
+            micro_batch_tokens: 512,
             keep_bytes: 256 << 20,
             seed: 0,
         }
@@ -83,14 +84,14 @@ impl TrainParams {
         match () {
             () if !positive(self.beta) => wrong("beta"),
             () if !(self.sft.is_finite() && self.sft >= 0.0) => wrong("the weight of the chosen completion"),
-            () if self.rank == 0 || self.rank > 1024 => wrong("the rank"),
+            () if self.rank == 0 || self.rank > Limits::default().lora_rank as usize => wrong("the rank"),
             () if !positive(f64::from(self.alpha)) => wrong("alpha"),
             () if !positive(self.lr) => wrong("the learning rate"),
-            () if !(0.0..1.0).contains(&self.warmup) => wrong("the warm-up"),
+            () if !(0.0..1.0).contains(&self.warmup_ratio) => wrong("the warm-up"),
             () if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) => wrong("the weight decay"),
-            () if !positive(self.max_norm) => wrong("the largest gradient"),
+            () if !positive(self.max_grad_norm) => wrong("the largest gradient"),
             () if self.batch == 0 || self.epochs == 0 => wrong("the number of examples or passes"),
-            () if self.max_tokens < 2 || self.pass_tokens == 0 => wrong("the number of tokens"),
+            () if self.max_tokens < 2 || self.micro_batch_tokens == 0 => wrong("the number of tokens"),
             () => self.targets().map(|_| ()),
         }
     }
@@ -127,7 +128,7 @@ impl TrainParams {
     /// The learning rate of step `step` of `steps`, counted from 0.
     pub(super) fn lr_at(&self, step: u64, steps: u64) -> f64 {
         let (step, steps) = (step as f64, steps.max(1) as f64);
-        let rise = (self.warmup * steps).ceil();
+        let rise = (self.warmup_ratio * steps).ceil();
         let share = if step < rise { (step + 1.0) / rise } else { (steps - step) / (steps - rise).max(1.0) };
         self.lr * share.clamp(0.0, 1.0)
     }

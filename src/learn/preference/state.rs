@@ -21,7 +21,7 @@ impl Trainer<'_> {
         let params = self.params_text()?;
         save_atomic(path, |out| {
             put_raw(out, MAGIC)?;
-            for text in [&params, self.model.fingerprint(), data, &self.first] {
+            for text in [&params, self.model.fingerprint(), data, &self.first_digest] {
                 put_text(out, text)?;
             }
             put_u64(out, self.adamw.steps)?;
@@ -52,7 +52,7 @@ impl Trainer<'_> {
             ("parameters", params.as_str()),
             ("model", self.model.fingerprint()),
             ("examples", data),
-            ("first adapter", &self.first),
+            ("first adapter", &self.first_digest),
         ] {
             let theirs = get_text(input, MOST_TEXT, what)?;
             if theirs != mine {

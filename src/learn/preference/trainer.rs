@@ -30,7 +30,7 @@ pub struct Trainer<'a> {
     /// The lowest layer with factors; nothing below it changes.
     lowest: usize,
     /// Names the adapter that the run began with.
-    pub(super) first: String,
+    pub(super) first_digest: String,
 }
 
 impl<'a> Trainer<'a> {
@@ -69,7 +69,7 @@ impl<'a> Trainer<'a> {
             boundaries: vec![None; n],
             boundary_bytes: params.keep_bytes / 2,
             lowest: adapter.iter().map(|(layer, _, _)| layer).min().unwrap_or(model.config().n_layer),
-            first: adapter.digest(),
+            first_digest: adapter.digest(),
             adapter,
             examples,
             model,
@@ -115,7 +115,7 @@ impl<'a> Trainer<'a> {
                 format!("the gradient of step {} is NaN or infinite", step + 1),
             ));
         }
-        let cut = (self.params.max_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0);
+        let cut = (self.params.max_grad_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0);
         let lr = self.params.lr_at(step, steps);
         let (mut adapter, mut adamw) = (self.adapter.clone(), self.adamw.clone());
         adamw.step(&mut adapter, &grads, factor * cut, lr, self.params.weight_decay);
@@ -138,9 +138,9 @@ impl<'a> Trainer<'a> {
                 let mut forest = Forest::default();
                 forest.add(&example.prompt, &completions)?;
                 let n_layer = self.model.config().n_layer;
-                let below = self.trunk.lift(&forest, self.trunk.embed(&forest)?, 0..self.lowest, None, interrupt)?;
+                let below = self.trunk.forward(&forest, self.trunk.embed(&forest)?, 0..self.lowest, None, interrupt)?;
                 let reference = self.reference_of(&forest, &below, interrupt)?;
-                let above = self.trunk.lift(&forest, below, self.lowest..n_layer, Some(&self.adapter), interrupt)?;
+                let above = self.trunk.forward(&forest, below, self.lowest..n_layer, Some(&self.adapter), interrupt)?;
                 let policy = self.trunk.logprobs(&forest, &above)?;
                 total.tokens += forest.n_rows();
                 judged.push((example, scored(&policy, &reference, 0..completions.len())));
@@ -183,7 +183,7 @@ impl<'a> Trainer<'a> {
             *sum += rows;
             Some(*sum)
         });
-        sums.take_while(|&sum| sum <= self.params.pass_tokens).count().max(1)
+        sums.take_while(|&sum| sum <= self.params.micro_batch_tokens).count().max(1)
     }
 
     fn pass(&mut self, these: &[usize], grads: &mut Adapter, total: &mut Totals, interrupt: &Interrupt) -> Result<()> {
@@ -195,15 +195,15 @@ impl<'a> Trainer<'a> {
         }
         let x = self.below(these, &forest, interrupt)?;
         let reference = self.references_of(these, &sequences, &forest, &x, interrupt)?;
-        let ascent = self.trunk.ascend(&forest, x, self.lowest, &self.adapter, interrupt)?;
-        let policy = ascent.logprobs();
+        let tape = self.trunk.forward_taped(&forest, x, self.lowest, &self.adapter, interrupt)?;
+        let policy = tape.logprobs();
         total.tokens += forest.n_rows();
         let mut judged = Vec::new();
         for (&i, sequences) in these.iter().zip(&sequences) {
             judged.push((with_mismatch(&self.examples, i)?.0, scored(policy, &reference, sequences.clone())));
         }
         let weights: Vec<f64> = self.judge(&judged, total).into_iter().flatten().collect();
-        self.trunk.descend(&forest, ascent, &weights, &self.adapter, grads, interrupt)
+        self.trunk.backward(&forest, tape, &weights, &self.adapter, grads, interrupt)
     }
 
     /// The completions that are scored: a single's reference point needs one that does not belong to it.
@@ -222,7 +222,7 @@ impl<'a> Trainer<'a> {
         if let Some(kept) = kept {
             return Ok(kept.into_iter().flatten().copied().collect());
         }
-        let x = self.trunk.lift(forest, self.trunk.embed(forest)?, 0..self.lowest, None, interrupt)?;
+        let x = self.trunk.forward(forest, self.trunk.embed(forest)?, 0..self.lowest, None, interrupt)?;
         let n_embd = self.model.config().n_embd;
         let mut row = 0;
         for &i in these {
@@ -268,17 +268,17 @@ impl<'a> Trainer<'a> {
             return Ok(vec![0.0; forest.n_sequences()]);
         }
         let n_layer = self.model.config().n_layer;
-        let x = self.trunk.lift(forest, below.to_vec(), self.lowest..n_layer, None, interrupt)?;
+        let x = self.trunk.forward(forest, below.to_vec(), self.lowest..n_layer, None, interrupt)?;
         Ok(self.trunk.logprobs(forest, &x)?.sequences)
     }
 
-    /// The slopes along every example's log-probabilities; what they come to is added to `total`.
+    /// The gradients at every example's log-probabilities; what they come to is added to `total`.
     fn judge(&self, examples: &[(&Example, Vec<Scored>)], total: &mut Totals) -> Vec<Vec<f64>> {
         let (loss, beta) = (self.params.loss, self.params.beta);
         let log_ratio = |s: &Scored| s.logprob - s.reference;
         let apart: Vec<f64> = examples.iter().filter_map(|(_, s)| s.get(1)).map(log_ratio).collect();
         let kl = (beta * apart.iter().sum::<f64>() / apart.len().max(1) as f64).max(0.0);
-        let mut slopes = Vec::new();
+        let mut grads = Vec::new();
         for (example, scored) in examples {
             match (example.feedback, scored.as_slice()) {
                 (Feedback::Pair(smoothing), &[chosen, rejected]) => {
@@ -288,18 +288,18 @@ impl<'a> Trainer<'a> {
                     };
                     let pair = loss.of(beta, chosen, rejected).with_sft(self.params.sft, chosen);
                     total.add_pair(&pair, chosen, rejected);
-                    slopes.push(pair.slopes.to_vec());
+                    grads.push(pair.grads.to_vec());
                 }
                 (Feedback::Single(good), &[own, _]) => {
                     let single = loss.of_single(beta, own, good, kl);
                     total.add_single(&single, own, good);
                     // Nothing flows back through the reference point.
-                    slopes.push(vec![single.slope, 0.0]);
+                    grads.push(vec![single.grad, 0.0]);
                 }
-                _ => slopes.push(vec![0.0; scored.len()]),
+                _ => grads.push(vec![0.0; scored.len()]),
             }
         }
-        slopes
+        grads
     }
 }
 

@@ -24,6 +24,11 @@ pub trait Verifier: Send {
     fn find(&self, solution: &str) -> Option<String> {
         answer::extract(solution).map(|found| found.answer.text().to_owned())
     }
+
+    /// Whether the answer of a solution is right; one without an answer is wrong.
+    fn accepts(&self, solution: &str) -> bool {
+        self.find(solution).is_some_and(|answer| self.is_right(&answer))
+    }
 }
 
 /// Values a finished solution 1 or 0 by a [`Verifier`], and a step that finishes none [`NEUTRAL`]. A finished solution without
@@ -47,8 +52,7 @@ impl<V: Verifier> Judge for VerifierJudge<V> {
 
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
         interrupt.check()?;
-        let right =
-            |step: &Step<'_>| self.verifier.find(step.path).is_some_and(|answer| self.verifier.is_right(&answer));
+        let right = |step: &Step<'_>| self.verifier.accepts(step.path);
         let value = |step: &Step<'_>| match step.complete {
             true => f32::from(u8::from(right(step))),
             false => NEUTRAL,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use ruminate::Limits;
+use ruminate::engine::native::NativeOptions;
 use ruminate::exec::Team;
 use ruminate::learn::preference::{Measured, Trainer};
 use ruminate::model::{Adapter, Model};
@@ -73,7 +74,7 @@ pub fn run(args: &DpoArgs, output: &Output) -> Result<(), Failure> {
     let test = args.test.as_ref().map(|path| training::load(std::slice::from_ref(path), &tokenizer)).transpose()?;
     let test = test.map_or_else(Vec::new, |(examples, _)| examples);
     let from = args.from.as_ref().map(|path| Adapter::open(path, model.config(), &limits)).transpose()?;
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = args.threads.unwrap_or(NativeOptions::default().threads);
     let team = Team::new(threads)?;
     let n_ctx = args.ctx.unwrap_or(model.config().n_ctx_train).min(model.config().n_ctx_train);
     let given = examples.len();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
+use ruminate::engine::native::NativeOptions;
 use ruminate::exec::Team;
 use ruminate::learn::{self, Figures, FitParams, PartFigures, Picked, Report, Table, Tried};
 use ruminate::observe::{Event, Interrupt, Observer};
@@ -94,7 +95,7 @@ pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
     let paths: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
     let table = Table::load(&paths)?;
     let test = args.test.as_deref().map(|path| Table::load(&[path])).transpose()?;
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = args.threads.unwrap_or(NativeOptions::default().threads);
     let team = Team::new(threads)?;
     let interrupt = Interrupt { cancel: signal::token(), deadline: None };
     let mut bar = Bar(output.count_progress("fits", 0));

@@ -25,9 +25,9 @@ use crate::dataset::{self, Dataset, Format};
 use crate::eval::mcnemar;
 use crate::exit::{Code, Failure};
 use crate::model::{Loaded, ModelArgs};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, write_file};
 use crate::strategy_args::StrategyArgs;
-use crate::{input, signal, width};
+use crate::{input, provenance, signal, width};
 
 /// Teach the model what its own samples show, and keep only what helps.
 ///
@@ -134,13 +134,11 @@ pub fn run(args: &ImproveArgs, output: &Output) -> Result<(), Failure> {
     if let Some(question) = both.map(|question| question.text.as_str()).find(|text| learned.contains(text)) {
         return Err(Failure::usage(format!("a held-out question is among those to learn from: {question:?}")));
     }
-    let rounds = Loop { args, strategy: &*strategy, text: &text, train: &train, held_out: &held_out, cancel, output };
+    let rounds = Rounds { args, strategy: &*strategy, text: &text, train: &train, held_out: &held_out, cancel, output };
     rounds.check_settings(&model)?;
     let rounds = rounds.run(&mut model)?;
-    let document = json!({ "rounds": rounds, "model": model.document(&args.model.source.name()) });
-    save(&args.out.join("improve.json"), &document)?;
     if output.json {
-        return output.document(&document);
+        return output.document(&document(args, &model, &rounds));
     }
     for round in &rounds {
         let Round { before, after, p, kept, .. } = round;
@@ -164,7 +162,7 @@ pub fn run(args: &ImproveArgs, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-struct Loop<'a> {
+struct Rounds<'a> {
     args: &'a ImproveArgs,
     strategy: &'a dyn Strategy,
     /// The training questions' file.
@@ -175,16 +173,14 @@ struct Loop<'a> {
     output: &'a Output,
 }
 
-impl Loop<'_> {
+impl Rounds<'_> {
     /// Refuses a folder in which a run was begun with other settings; writes them into a new one.
     fn check_settings(&self, model: &Loaded) -> Result<(), Failure> {
         let args = self.args;
-        let words: Vec<_> = self.strategy.messages("?").into_iter().map(|m| [m.role, m.content]).collect();
-        let prompt = format!("{words:?} {}", self.strategy.plain("?"));
         let settings = json!({
             "model": model.engine.model().fingerprint(),
-            "data": rollouts::digest(self.text),
-            "prompt": rollouts::digest(&prompt),
+            "data": provenance::digest(self.text),
+            "prompt": provenance::prompt_digest(self.strategy),
             "rows": args.rows.as_ref().map(|rows| [rows.start, rows.end]),
             "n": args.n,
             "pairs_per_question": args.pairs_per_question,
@@ -199,15 +195,7 @@ impl Loop<'_> {
         }
         let old: Value = serde_json::from_str(&input::file(&path)?)
             .map_err(|e| Failure::data(format!("{}: {e}", path.display())))?;
-        let other = settings.as_object().into_iter().flatten().find(|(name, value)| old.get(name) != Some(value));
-        match other {
-            Some((name, value)) => {
-                let was = old.get(name).unwrap_or(&Value::Null);
-                let folder = args.out.display();
-                Err(Failure::usage(format!("{folder} holds a run with {name} {was}, not {value}; give another --out")))
-            }
-            None => Ok(()),
-        }
+        provenance::check_same(&old, &settings).map_err(|e| Failure::usage(format!("{} {e}", args.out.display())))
     }
 
     fn run(&self, model: &mut Loaded) -> Result<Vec<Round>, Failure> {
@@ -220,7 +208,7 @@ impl Loop<'_> {
             std::fs::create_dir_all(&folder)
                 .map_err(|e| Failure::new(Code::Failure, format!("{}: {e}", folder.display())))?;
             let (samples_right, pairs) = self.sample(model, &folder, number)?;
-            let head = self.fit(&folder)?;
+            let head = self.fit(model, &folder)?;
             if pairs == 0 {
                 let message = format!("round {number}: no question has right and wrong samples; nothing to train on");
                 self.output.note(Style::Dim, &message);
@@ -244,6 +232,7 @@ impl Loop<'_> {
                 kept,
                 seconds: start.elapsed().as_secs_f64(),
             });
+            save(&self.args.out.join("improve.json"), &document(self.args, model, &rounds))?;
             if kept {
                 adapter.save(&self.args.out.join("adapter.gguf"))?;
                 (best, before) = (Some(adapter), after);
@@ -277,9 +266,9 @@ impl Loop<'_> {
         Ok((rollouts::share_right(&folder.join("steps.rows"))?, pairs.len()))
     }
 
-    fn fit(&self, folder: &Path) -> Result<Value, Failure> {
+    fn fit(&self, model: &Loaded, folder: &Path) -> Result<Value, Failure> {
         let table = Table::load(&[folder.join("steps.rows").as_path()])?;
-        let team = Team::new(self.threads())?;
+        let team = Team::new(model.options.threads)?;
         let params = FitParams { objective: learn::Objective::Step, ..FitParams::default() };
         match learn::fit(&table, None, &params, &team, &mut Silent, &self.interrupt()) {
             Ok((head, report)) => {
@@ -300,7 +289,7 @@ impl Loop<'_> {
         }
         let params = self.args.train.params(self.args.train.loss()?);
         let (examples, digest) = training::load(&[folder.join("pairs.jsonl")], &model.tokenizer)?;
-        let team = Team::new(self.threads())?;
+        let team = Team::new(model.options.threads)?;
         let n_ctx = model.engine.info().n_ctx;
         let trainer = learn::preference::Trainer::new(base, &team, model.options.isa, n_ctx, params, examples, best)?;
         let log = Some(folder.join("training.jsonl"));
@@ -316,19 +305,16 @@ impl Loop<'_> {
         Ok((adapter, serde_json::to_value(training.last).unwrap_or_default()))
     }
 
-    fn threads(&self) -> usize {
-        self.args.model.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-    }
-
     fn interrupt(&self) -> Interrupt {
         Interrupt { cancel: self.cancel.clone(), deadline: None }
     }
 }
 
+fn document(args: &ImproveArgs, model: &Loaded, rounds: &[Round]) -> Value {
+    json!({ "rounds": rounds, "model": model.document(&args.model.source.name()) })
+}
+
 fn save(path: &Path, document: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(document).map_err(|e| Failure::new(Code::Failure, e.to_string()))?;
-    ruminate::storage::save_atomic(path, |out| {
-        out.write_all(text.as_bytes()).map_err(|e| ruminate::Error::new(ErrorKind::Io, format!("writing: {e}")))
-    })?;
-    Ok(())
+    write_file(path, &text)
 }

@@ -9,6 +9,7 @@ use ruminate::learn::{Origin, RowWriter};
 use serde_json::{Map, Value};
 
 use crate::exit::{Code, Failure};
+use crate::output::write_file;
 
 /// Appends the pairs of one question after the other.
 pub struct PairWriter {
@@ -43,10 +44,7 @@ impl PairWriter {
                     kept.extend([line, "\n"]);
                 }
             }
-            ruminate::storage::save_atomic(path, |out| {
-                out.write_all(kept.as_bytes())
-                    .map_err(|e| ruminate::Error::new(ruminate::ErrorKind::Io, format!("writing the pairs: {e}")))
-            })?;
+            write_file(path, &kept)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
         Ok(Self { file, source })

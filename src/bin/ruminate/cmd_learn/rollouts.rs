@@ -9,13 +9,13 @@ use ruminate::observe::{CancelToken, Silent};
 use ruminate::reason::{self, Strategy};
 use ruminate::search::SearchParams;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::pair_writer::PairWriter;
 use crate::dataset::{Dataset, Question};
 use crate::exit::Failure;
 use crate::model::Loaded;
 use crate::output::Output;
+use crate::provenance::{digest, prompt_digest};
 
 /// How questions are put and what is kept of their samples.
 #[derive(Clone, Copy)]
@@ -165,11 +165,6 @@ fn outcomes(block: &Block) -> (usize, usize) {
     (firsts().count(), firsts().filter(|first| first.right).count())
 }
 
-/// 64 hex digits that stand for a text.
-pub fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn origin(text: &str, settings: &Settings<'_>, model: &Loaded) -> Result<Origin, Failure> {
     let (info, params) = (model.engine.info(), settings.params);
     let taps = if settings.taps.is_empty() { learn::default_taps(info.n_layer) } else { settings.taps.to_vec() };
@@ -177,8 +172,6 @@ fn origin(text: &str, settings: &Settings<'_>, model: &Loaded) -> Result<Origin,
         let n = info.n_layer;
         return Err(Failure::usage(format!("--taps {layer}: the model's layers are 0 to {}", n.saturating_sub(1))));
     }
-    // The words around a question, with one that stands for all.
-    let words: Vec<_> = settings.strategy.messages("?").into_iter().map(|m| [m.role, m.content]).collect();
     let drawn = json!({
         "n": params.n,
         "temp": params.sampler.temperature.to_string(),
@@ -186,7 +179,7 @@ fn origin(text: &str, settings: &Settings<'_>, model: &Loaded) -> Result<Origin,
         "max_tokens": params.max_tokens,
         "seed": params.seed,
         "step": params.step,
-        "prompt": digest(&format!("{words:?} {}", settings.strategy.plain("?"))),
+        "prompt": prompt_digest(settings.strategy),
         "n_ctx": info.n_ctx,
         "kv": model.options.kv_type.name(),
     });

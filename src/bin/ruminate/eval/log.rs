@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::record::{Key, Record};
 use crate::exit::{Code, Failure};
+use crate::provenance::check_same;
 
 /// Bytes of a result file, at most: a million records of a kilobyte.
 const CAP: u64 = 1 << 30;
@@ -96,12 +97,7 @@ fn read(bytes: &[u8], fixed: &Value) -> Result<Vec<Record>, String> {
     let head: Option<Value> = lines.next().and_then(|(_, line)| serde_json::from_str(line).ok());
     let head = head.filter(|head| head.get("ruminate_eval") == Some(&1.into()));
     let head = head.ok_or("is no result file of `eval`; give another --out")?;
-    for (name, value) in fixed.as_object().into_iter().flatten() {
-        let was = head.pointer(&format!("/fixed/{name}")).unwrap_or(&Value::Null);
-        if was != value {
-            return Err(format!("holds results with {name} {was}, not {value}; give another --out"));
-        }
-    }
+    check_same(head.get("fixed").unwrap_or(&Value::Null), fixed)?;
     let record = |(at, line): (usize, &str)| serde_json::from_str(line).map_err(|e| format!("line {}: {e}", at + 1));
     lines.map(record).collect()
 }
