@@ -93,6 +93,11 @@ impl<'a> Batch<'a> {
         self.items.len()
     }
 
+    /// Branches that get tokens, counted again where their tokens were not pushed one after the other.
+    pub fn branches(&self) -> usize {
+        self.items.chunk_by(|a, b| std::ptr::eq(a.branch, b.branch)).count()
+    }
+
     /// Whether the batch holds no token.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -13,6 +13,7 @@ use super::quote::Quoted;
 use super::split::Split;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::observe::{Interrupt, Observer, Silent};
 use crate::storage::{Bytes, LoadMode};
 
 /// The alignment of tensor data where the file does not say it.
@@ -37,8 +38,21 @@ pub struct Gguf {
 impl Gguf {
     /// Opens the file at `path` and, where it is the first of a split model, the others beside it.
     pub fn open(path: &Path, mode: LoadMode, limits: &Limits) -> Result<Self> {
-        let bytes = Bytes::open(path, mode)?;
-        Self::open_parts(bytes, path, mode, limits).map_err(|e| e.context(format_args!("reading {path:?}")))
+        Self::open_watched(path, mode, limits, &mut Silent, &Interrupt::default())
+    }
+
+    /// As [`open`](Self::open), watched and ended as [`Bytes::open_watched`] is, file by file.
+    pub fn open_watched(
+        path: &Path,
+        mode: LoadMode,
+        limits: &Limits,
+        observer: &mut dyn Observer,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let mut open = |path: &Path| Bytes::open_watched(path, mode, observer, interrupt);
+        let bytes = open(path)?;
+        let opened = Self::open_parts(bytes, path, limits, &mut open);
+        opened.map_err(|e| e.context(format_args!("reading {path:?}")))
     }
 
     /// Parses one complete file in memory. Bytes that do not start at a multiple of 64 are copied first.
@@ -111,14 +125,19 @@ impl Gguf {
         self.alignment
     }
 
-    fn open_parts(bytes: Bytes, path: &Path, mode: LoadMode, limits: &Limits) -> Result<Self> {
+    fn open_parts(
+        bytes: Bytes,
+        path: &Path,
+        limits: &Limits,
+        open: &mut dyn FnMut(&Path) -> Result<Bytes>,
+    ) -> Result<Self> {
         let mut all = Assembly::new();
         all.add(bytes, limits)?;
         let Some(first) = Split::of(&all.metadata, limits)? else {
             return Ok(all.finish());
         };
         for (i, sibling) in first.siblings(path)?.iter().enumerate() {
-            let opened = Bytes::open(sibling, mode).and_then(|bytes| {
+            let opened = open(sibling).and_then(|bytes| {
                 let metadata = all.add(bytes, limits)?;
                 check_sibling(&first, i + 1, Split::of(&metadata, limits)?)
             });

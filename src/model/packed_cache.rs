@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::exec::Team;
 use crate::kernels::PackedMatrix;
 use crate::model::{Model, Tensor};
+use crate::observe::{Event, Interrupt, Observer};
 use crate::storage::{Bytes, LoadMode, save_atomic};
 
 const MAGIC: &[u8; 8] = b"RUMPACK1";
@@ -34,6 +35,20 @@ impl Model {
         let Ok(matrices) = matrices.collect::<Result<Vec<_>>>() else { return Ok(false) };
         self.weights().multiplied().zip(matrices).for_each(|(tensor, matrix)| tensor.set_packed(matrix));
         Ok(true)
+    }
+
+    /// Packs all weights that are not packed yet, with the team. The observer is told of every matrix, in bytes of the file, and the
+    /// interrupt is looked at between them: an error of kind [`Cancelled`](crate::ErrorKind::Cancelled); what is packed stays so.
+    pub fn pack(&self, team: &Team, observer: &mut dyn Observer, interrupt: &Interrupt) -> Result<()> {
+        let bytes = |tensor: &Tensor| tensor.range().len() as u64;
+        let (mut done, total) = (0, self.weights().multiplied().map(bytes).sum());
+        for tensor in self.weights().multiplied() {
+            interrupt.check()?;
+            tensor.packed(team)?;
+            done += bytes(tensor);
+            observer.event(&Event::Progress { what: "packing", done, total });
+        }
+        interrupt.check()
     }
 
     /// Packs all weights that are not packed yet, with the team, and writes them to `path`.

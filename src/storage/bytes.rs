@@ -13,6 +13,7 @@ use super::arena::Guarded;
 use super::lines::{LINE, Lines};
 use super::mapped::{Mapped, Stamp};
 use crate::error::{Error, Result};
+use crate::observe::{Event, Interrupt, Observer, Silent};
 
 /// How a file comes into memory, and what happens when another program changes it afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -54,7 +55,19 @@ enum Holder {
 impl Bytes {
     /// The content of the regular file at `path`. Folders, pipes, devices and empty files are refused.
     pub fn open(path: &Path, mode: LoadMode) -> Result<Self> {
-        Self::open_inner(path, mode).map_err(|e| e.context(format_args!("opening {path:?}")))
+        Self::open_watched(path, mode, &mut Silent, &Interrupt::default())
+    }
+
+    /// As [`open`](Self::open). Where the file is read, the observer is told of every MiB, and the interrupt is looked at between them:
+    /// an error of kind [`Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn open_watched(
+        path: &Path,
+        mode: LoadMode,
+        observer: &mut dyn Observer,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let opened = Self::open_inner(path, mode, observer, interrupt);
+        opened.map_err(|e| e.context(format_args!("opening {path:?}")))
     }
 
     /// Bytes that the caller owns, taken over without a copy.
@@ -156,7 +169,7 @@ impl Bytes {
         Self { holder: Arc::new(holder) }
     }
 
-    fn open_inner(path: &Path, mode: LoadMode) -> Result<Self> {
+    fn open_inner(path: &Path, mode: LoadMode, observer: &mut dyn Observer, interrupt: &Interrupt) -> Result<Self> {
         // Asked before opening, because opening a pipe would wait for its writer.
         regular(&std::fs::metadata(path).map_err(|e| Error::io("finding the file", e))?)?;
         let file = File::open(path).map_err(|e| Error::io("opening the file", e))?;
@@ -165,7 +178,11 @@ impl Bytes {
         match mode {
             LoadMode::Mmap => Ok(Self::new(Holder::Mapped(Mapped::new(file, stamp)?))),
             LoadMode::Read => {
-                let read = Lines::read(&file, stamp.metadata().len())?;
+                let total = stamp.metadata().len();
+                let read = Lines::read(&file, total, &mut |done| {
+                    observer.event(&Event::Progress { what: "reading", done: done as u64, total });
+                    interrupt.check()
+                })?;
                 stamp.check(&file)?;
                 Ok(Self::new(Holder::Lines(read)))
             }
@@ -241,6 +258,32 @@ mod tests {
             let (kind, message) = kind_and_message(&dir.path().join("missing"), mode);
             assert!(kind == ErrorKind::Io && message.contains("missing"), "{message}");
         }
+    }
+
+    #[test]
+    fn reading_tells_every_chunk_and_ends_when_asked() {
+        /// Cancels once so many bytes are read.
+        struct Cancel(Interrupt, u64, Vec<u64>);
+        impl Observer for Cancel {
+            fn event(&mut self, event: &Event<'_>) {
+                let Event::Progress { done, total, .. } = *event else { panic!("{event:?}") };
+                assert_eq!(total, 3 * CHUNK as u64);
+                self.2.push(done);
+                if done >= self.1 {
+                    self.0.cancel.cancel();
+                }
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, vec![7; 3 * CHUNK]).unwrap();
+        let mut all = Cancel(Interrupt::default(), u64::MAX, Vec::new());
+        Bytes::open_watched(&path, LoadMode::Read, &mut all, &Interrupt::default()).unwrap();
+        assert!(all.2.len() >= 3 && all.2.last() == Some(&(3 * CHUNK as u64)), "{:?}", all.2);
+        let interrupt = Interrupt::default();
+        let mut early = Cancel(interrupt.clone(), 1, Vec::new());
+        let error = Bytes::open_watched(&path, LoadMode::Read, &mut early, &interrupt).unwrap_err();
+        assert_eq!((error.kind(), early.2.len()), (ErrorKind::Cancelled, 1));
     }
 
     #[cfg(unix)]

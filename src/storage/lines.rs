@@ -34,7 +34,8 @@ impl Lines {
 
     /// Reads to the end. `size` is what the file system says; it decides the first allocation and nothing else, because
     /// some file systems (`/proc`) say zero for files that have content.
-    pub(super) fn read(mut file: &File, size: u64) -> Result<Self> {
+    /// `told` is told after every chunk how many bytes there are, and ends the reading with its error.
+    pub(super) fn read(mut file: &File, size: u64, told: &mut dyn FnMut(usize) -> Result<()>) -> Result<Self> {
         let size =
             usize::try_from(size).map_err(|_| Error::new(ErrorKind::Memory, "the file is larger than memory"))?;
         // One byte more than the size, so that the end of the file shows without growing.
@@ -50,7 +51,10 @@ impl Lines {
             let free = bytemuck::cast_slice_mut::<Line, u8>(&mut lines).get_mut(len..).unwrap_or_default();
             match file.read(free) {
                 Ok(0) => break,
-                Ok(n) => len += n,
+                Ok(n) => {
+                    len += n;
+                    told(len)?;
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(Error::io("reading the file", e)),
             }

@@ -148,6 +148,13 @@ impl NativeEngine {
         Ok(())
     }
 
+    /// Gives back to the system what no branch holds: freed KV pages, and the buffers of a pass. They are taken again when they are
+    /// needed.
+    pub fn trim(&mut self) {
+        self.kv.pages_mut().trim();
+        self.scratch.trim();
+    }
+
     /// The model that it runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model

@@ -6,7 +6,8 @@ use crate::kernels::{KvLayout, KvPage, PAGE_TOKENS};
 /// A page's number in its pool.
 pub(super) type PageId = u32;
 
-/// Pages under one cap. A freed page is kept for the next taker, so the memory held is the most ever in use.
+/// Pages under one cap. A freed page is kept for the next taker, so the memory held is the most in use since the last
+/// [`trim`](PagePool::trim).
 pub(super) struct PagePool {
     layout: KvLayout,
     pages: Vec<KvPage>,
@@ -48,7 +49,13 @@ impl PagePool {
         if self.used().saturating_add(self.layout.page_bytes()) > self.limit {
             return Err(self.full());
         }
-        if let Some(id) = self.free.pop() {
+        if let Some(&id) = self.free.last() {
+            let (layout, full) = (self.layout, self.full());
+            match self.pages.get_mut(id as usize) {
+                Some(page) if page.bytes().is_empty() => *page = KvPage::new(layout).ok_or(full)?,
+                _ => {}
+            }
+            self.free.pop();
             return Ok(id);
         }
         let id = PageId::try_from(self.pages.len()).map_err(|_| self.full())?;
@@ -61,7 +68,16 @@ impl PagePool {
         self.free.push(id);
     }
 
-    /// All pages, by their numbers.
+    /// Gives the memory of freed pages back to the system; they get new memory when they are taken again.
+    pub fn trim(&mut self) {
+        for &id in &self.free {
+            if let Some(page) = self.pages.get_mut(id as usize) {
+                *page = KvPage::default();
+            }
+        }
+    }
+
+    /// All pages, by their numbers. One that is not in use may have no memory.
     pub fn all(&self) -> &[KvPage] {
         &self.pages
     }
@@ -78,5 +94,29 @@ impl PagePool {
             self.layout.page_bytes()
         );
         Error::new(ErrorKind::Memory, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::KvType;
+
+    #[test]
+    fn trimmed_pages_have_no_memory_until_they_are_taken_again() {
+        let layout = KvLayout { ty: KvType::F16, n_layer: 1, n_head_kv: 1, head_dim: 64 };
+        let mut pool = PagePool::new(layout, 3 * layout.page_bytes());
+        let ids: Vec<PageId> = (0..3).map(|_| pool.take().unwrap()).collect();
+        assert_eq!(pool.take().unwrap_err().kind(), ErrorKind::Memory);
+        pool.all_mut().iter_mut().for_each(|page| page.bytes_mut().fill(7));
+        ids.iter().skip(1).for_each(|&id| pool.give(id));
+        pool.trim();
+        let held = |pool: &PagePool| pool.all().iter().map(|page| page.bytes().len() as u64).sum::<u64>();
+        assert_eq!((held(&pool), pool.used()), (layout.page_bytes(), layout.page_bytes()));
+        for _ in 0..2 {
+            let id = pool.take().unwrap();
+            assert!(pool.all()[id as usize].bytes().iter().all(|&byte| byte == 0));
+        }
+        assert_eq!((held(&pool), pool.peak()), (3 * layout.page_bytes(), 3 * layout.page_bytes()));
     }
 }

@@ -75,6 +75,22 @@ impl Scratch {
         }
     }
 
+    /// Gives the buffers' memory back to the system; the next pass takes what it needs again. Rotations stay.
+    pub fn trim(&mut self) {
+        let buffers = [
+            &mut self.x,
+            &mut self.h,
+            &mut self.q,
+            &mut self.k,
+            &mut self.v,
+            &mut self.attn,
+            &mut self.ffn,
+            &mut self.gate,
+        ];
+        buffers.into_iter().for_each(|buffer| *buffer = Vec::new());
+        (self.low, self.acts, self.attend) = (LowRank::default(), Activations::default(), AttendState::default());
+    }
+
     pub fn bytes(&self) -> u64 {
         let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.ffn, &self.gate];
         let elements: usize = buffers.iter().map(|b| b.capacity()).sum();

@@ -91,8 +91,8 @@ impl KvLayout {
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// The memory of one page.
-#[derive(Debug)]
+/// The memory of one page; the default has none.
+#[derive(Debug, Default)]
 pub struct KvPage {
     lines: Box<[Line]>,
 }
