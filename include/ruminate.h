@@ -79,11 +79,23 @@
 // `events` of `rum_run_options`: text as it grows.
 #define RUM_EVENTS_TEXT 2
 
-// `events` of `rum_run_options`: progress of the prompt.
+// `events` of `rum_run_options`: progress of the prompt, and of learning.
 #define RUM_EVENTS_PROGRESS 4
 
 // `events` of `rum_run_options`: all of them.
 #define RUM_EVENTS_ALL 7
+
+// `flags` of `rum_preference`: the chosen completion does not end its turn, because it is a step, or was cut off.
+#define RUM_PREFERENCE_CHOSEN_OPEN 1
+
+// `flags` of `rum_preference`: the rejected completion does not end its turn.
+#define RUM_PREFERENCE_REJECTED_OPEN 2
+
+// `flags` of `rum_preference`: the single completion does not end its turn.
+#define RUM_PREFERENCE_COMPLETION_OPEN 4
+
+// `flags` of `rum_preference`: the single completion got a thumb up; without it, down.
+#define RUM_PREFERENCE_GOOD 8
 
 // What became of a call: 0 for success, negative for a failure. Numbers are never given another meaning; a later version
 // may add some, so treat an unknown negative number as a failure.
@@ -148,7 +160,7 @@ enum rum_event_kind
  {
     // Nothing happened within the time waited.
     RUM_EVENT_NONE = 0,
-    // `done` of `total` tokens of the prompt are computed.
+    // `done` of `total` tokens of the prompt are computed; questions are sampled, or fits made, in a run that learns.
     RUM_EVENT_PROGRESS = 1,
     // `node` began to grow from `parent`.
     RUM_EVENT_NODE_STARTED = 2,
@@ -160,6 +172,9 @@ enum rum_event_kind
     RUM_EVENT_NODE_CLOSED = 5,
     // The run ended; the last event, and given again for every further pull.
     RUM_EVENT_DONE = 6,
+    // A training step ended, `done` of `total`: `loss`, `accuracy` and `margin` are those before it, `text` is all of its figures as
+    // one JSON object.
+    RUM_EVENT_STEP = 7,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -277,6 +292,25 @@ typedef uint32_t rum_load;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What takes time while a model is opened.
+enum rum_load_stage
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Bytes are brought into memory: not where a file is mapped.
+    RUM_LOAD_STAGE_READING = 0,
+    // Weights are packed for the processor, or written to the packed cache.
+    RUM_LOAD_STAGE_PACKING = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rum_load_stage rum_load_stage;
+#else
+typedef uint32_t rum_load_stage;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Why a run ended. None of these is an error: the best answer so far is there.
 enum rum_stop_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -285,7 +319,7 @@ enum rum_stop_reason
  {
     // The algorithm had what it wanted; the text came to its end.
     RUM_STOP_FINISHED = 0,
-    // The tokens ran out.
+    // The tokens ran out: drawn, or trained on.
     RUM_STOP_TOKENS = 1,
     // The deadline passed.
     RUM_STOP_DEADLINE = 2,
@@ -299,6 +333,8 @@ enum rum_stop_reason
     RUM_STOP_CONTEXT = 6,
     // For a reason that this version has no number for.
     RUM_STOP_OTHER = 7,
+    // The device is too hot, as the host says.
+    RUM_STOP_HEAT = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -523,6 +559,118 @@ typedef uint32_t rum_trace_format;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// How short of memory the system is, as iOS, macOS and Android tell their programs.
+enum rum_memory_pressure
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Not at all.
+    RUM_MEMORY_NORMAL = 0,
+    // Sessions give back what they do not use, and a search under way half of its keys and values: fewer branches grow at once, and
+    // what is needed again is computed again.
+    RUM_MEMORY_WARNING = 1,
+    // The same with three quarters.
+    RUM_MEMORY_CRITICAL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rum_memory_pressure rum_memory_pressure;
+#else
+typedef uint32_t rum_memory_pressure;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How hot the device is: the four states of Apple's `ProcessInfo.ThermalState`; Android's thermal status 0 to 3 and more map onto
+// them.
+enum rum_thermal
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Cool.
+    RUM_THERMAL_NOMINAL = 0,
+    // Warm. Nothing changes.
+    RUM_THERMAL_FAIR = 1,
+    // Hot. The run pauses half of the time.
+    RUM_THERMAL_SERIOUS = 2,
+    // Too hot. The run ends with `RUM_STOP_HEAT` and the best answer so far.
+    RUM_THERMAL_CRITICAL = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rum_thermal rum_thermal;
+#else
+typedef uint32_t rum_thermal;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a preference is held against.
+enum rum_loss
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Direct preference optimization, over pairs.
+    RUM_LOSS_DPO = 0,
+    // Identity preference optimization, over pairs.
+    RUM_LOSS_IPO = 1,
+    // Simple preference optimization, over pairs, without a reference.
+    RUM_LOSS_SIMPO = 2,
+    // Kahneman-Tversky optimization, over single completions.
+    RUM_LOSS_KTO = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rum_loss rum_loss;
+#else
+typedef uint32_t rum_loss;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What network a head is.
+enum rum_head_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // Whichever does better on questions that neither was fitted on.
+    RUM_HEAD_AUTO = 0,
+    // Logistic regression.
+    RUM_HEAD_LINEAR = 1,
+    // One hidden layer.
+    RUM_HEAD_MLP = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rum_head_kind rum_head_kind;
+#else
+typedef uint32_t rum_head_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a solution's outcome is the label of.
+enum rum_objective
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The product of its steps' values: one bad step makes a solution wrong.
+    RUM_OBJECTIVE_PRODUCT = 0,
+    // Every step's value by itself: the chance of a right answer from there on.
+    RUM_OBJECTIVE_STEP = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rum_objective rum_objective;
+#else
+typedef uint32_t rum_objective;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A LoRA adapter: small matrices beside those of one model. Never changes, so that any number of threads and sessions may use it.
+typedef struct rum_adapter rum_adapter;
+
 // Ends work early when asked, from any thread.
 //
 // One token may be given to any number of calls and runs. It stays cancelled; make a new one for the next run. Freeing it
@@ -535,7 +683,12 @@ typedef struct rum_judge rum_judge;
 // A model: weights, vocabulary and chat template. Never changes, so that any number of threads and sessions may use it.
 typedef struct rum_model rum_model;
 
-// A search or a generation under way, or its result.
+// Preferences to train on: pairs of a better and a worse completion, or single completions with a thumb up or down.
+//
+// Any number of threads may add to it and read it at once; what is trained on is what was there when training began.
+typedef struct rum_preferences rum_preferences;
+
+// A search, a generation or learning under way, or its result.
 typedef struct rum_run rum_run;
 
 // Threads and a memory budget, shared by the models opened with it.
@@ -577,16 +730,27 @@ typedef struct rum_runtime_options {
     uint64_t memory_bytes;
 } rum_runtime_options;
 
+// Told while a model is opened: `done` of `total` bytes of a `rum_load_stage`. Returning anything but 0 cancels: the function
+// that opens gives `RUM_ERR_CANCELLED`. Called on the thread that opens, with no lock held. It must not throw or jump out.
+typedef int32_t (*rum_load_fn)(void *user, uint32_t stage, uint64_t done, uint64_t total);
+
 // How a model is opened. Fill it with `rum_model_options_init`.
 typedef struct rum_model_options {
     size_t struct_size;
     // A `rum_load`; for `rum_model_open` alone.
     uint32_t load;
-    // 0.
-    uint32_t reserved;
+    // 1 to pack all weights at once, so that the first forward pass has nothing to pack; takes seconds for gigabytes.
+    uint32_t pack;
     // A file for the packed weights, or no text: made when it is missing or does not fit, mapped otherwise, so that the first
     // forward pass has nothing to pack.
     struct rum_str packed_cache;
+    // Told how far opening is, or NULL.
+    rum_load_fn on_progress;
+    // The first argument of `on_progress`.
+    void *user;
+    // Called with `user` once, before the function that opens returns, and also when it fails; unless the options themselves
+    // are refused because of their `struct_size`.
+    rum_drop_fn drop;
 } rum_model_options;
 
 // What a model is. Texts are borrowed from the model.
@@ -649,6 +813,8 @@ typedef struct rum_memory {
     uint64_t kv_limit;
     // Activations and other buffers.
     uint64_t scratch;
+    // Adapters in use.
+    uint64_t adapters;
 } rum_memory;
 
 // Bytes that a session would take, and the tree that it is asked about.
@@ -866,6 +1032,12 @@ typedef struct rum_event {
     uint64_t done;
     // Units in all.
     uint64_t total;
+    // A training step's mean loss.
+    double loss;
+    // The share of its pairs whose chosen completion is paid more, or of single completions that are paid on the side of their thumb.
+    double accuracy;
+    // By how much, on average.
+    double margin;
 } rum_event;
 
 // Takes an event of a run; returning anything but 0 cancels the run.
@@ -874,6 +1046,22 @@ typedef struct rum_event {
 // the event points to lives until it returns. A call on the run's session from here gives `RUM_ERR_BUSY`, and so does
 // `rum_run_free` and `rum_run_wait` on the run itself; cancelling is allowed. It must not throw or jump out.
 typedef int32_t (*rum_event_fn)(void *user, const struct rum_event *event);
+
+// What the host knows of the device's heat and energy; filled by the host's function.
+typedef struct rum_power {
+    size_t struct_size;
+    // Joules that the device, or its battery, has spent since any moment that stays the same during the run; NaN, which it is
+    // before the call, when the host does not know. Then the energy is counted or estimated as without the function.
+    double joules;
+    // A `rum_thermal`; `RUM_THERMAL_NOMINAL` before the call.
+    uint32_t thermal;
+    // 0.
+    uint32_t reserved;
+} rum_power;
+
+// Fills `power` and returns 0; another number cancels the run. Asked before forward passes and training steps, at most ten times a
+// second, on the run's thread with no lock held. It must not throw or jump out.
+typedef int32_t (*rum_power_fn)(void *user, struct rum_power *power);
 
 // What accompanies a run. Fill it with `rum_run_options_init`.
 typedef struct rum_run_options {
@@ -884,18 +1072,21 @@ typedef struct rum_run_options {
     const struct rum_cancel *cancel;
     // Gets the run's events; without it they wait to be pulled with `rum_run_next`.
     rum_event_fn on_event;
-    // The first argument of `on_event`.
+    // The first argument of `on_event` and `on_power`.
     void *user;
     // Called with `user` once, after the last event, and also when the run cannot be started; unless the options themselves are
     // refused because of their `struct_size`.
     rum_drop_fn drop;
     // A file in which a cancelled search is kept, with its keys and values, or no text: a run with the same arguments goes on
-    // with it. The file is removed when the search ends of itself.
+    // with it. The file is removed when the search ends of itself. Training is kept in it on the way, and when its budget runs
+    // out, too.
     struct rum_str checkpoint;
     // Which events are told: `RUM_EVENTS_…`. The default is all; 0 leaves `RUM_EVENT_DONE`.
     uint32_t events;
     // 1 to keep a trace of a search, for `rum_run_get_trace`.
     uint32_t trace;
+    // Tells the run of the device's heat and energy, or NULL; gets `user`, too.
+    rum_power_fn on_power;
 } rum_run_options;
 
 // What a run has spent.
@@ -923,7 +1114,7 @@ typedef struct rum_usage {
     double reward_ms;
     // Energy in joules.
     double joules;
-    // 1 if the processor counted the joules, 0 if they are an estimate.
+    // 1 if the processor or the host counted the joules, 0 if they are an estimate.
     uint32_t joules_measured;
     // 1 once the run has ended; until then only `policy_tokens` and `wall_ms` are kept up to date, when a node ends.
     uint32_t complete;
@@ -934,7 +1125,8 @@ typedef struct rum_result {
     size_t struct_size;
     // The answer; NULL when no text holds one.
     struct rum_str answer;
-    // The text that gave the answer, or the best text without one; empty when nothing could be produced.
+    // The text that gave the answer, or the best text without one; empty when nothing could be produced. Of a run that learns,
+    // its report: one JSON object.
     struct rum_str text;
     // What `text` is worth, from 0 to 1: the judge's values of its steps as one; without a judge, the geometric mean of its
     // tokens' probabilities. NaN without tokens.
@@ -945,7 +1137,7 @@ typedef struct rum_result {
     size_t n_candidates;
     // A `rum_stop_reason`.
     uint32_t stop_reason;
-    // The `rum_algo`; `UINT32_MAX` for a plain generation.
+    // The `rum_algo`; `UINT32_MAX` for a run that is no search.
     uint32_t algo;
 } rum_result;
 
@@ -961,6 +1153,175 @@ typedef struct rum_candidate {
     // What its best sample is worth, from 0 to 1.
     double score;
 } rum_candidate;
+
+// What an adapter is. Texts are borrowed from the adapter.
+typedef struct rum_adapter_info {
+    size_t struct_size;
+    // `general.name`, or the empty text.
+    struct rum_str name;
+    // 32 hexadecimal digits that depend on every number in it.
+    struct rum_str digest;
+    // The fingerprint of the model that it was made for; the empty text when it does not say.
+    struct rum_str base_fingerprint;
+    // Numbers in all its matrices.
+    uint64_t parameters;
+    // Its largest inner width.
+    uint64_t rank;
+    // It counts alpha / rank times, or once where this is 0.
+    double alpha;
+} rum_adapter_info;
+
+// Which pairs are made: at every branching point the best ways to go on are set against the worst, by the share of right solutions
+// below them. Fill it with `rum_pairing_init`.
+typedef struct rum_pairing {
+    size_t struct_size;
+    // Pairs of one branching point, at most. Default: 4.
+    uint64_t most;
+    // The two shares of right solutions are at least this far apart, above 0 and at most 1. Default: 0.5.
+    double gap;
+    // 1 to trust a pair by how often its sides were visited (MCTS-DPO), which labels it with a smoothing.
+    uint32_t by_visits;
+    // 0.
+    uint32_t reserved;
+} rum_pairing;
+
+// One preference: `chosen` and `rejected`, or `completion` alone. Fill it with `rum_preference_init`.
+typedef struct rum_preference {
+    size_t struct_size;
+    // What the completions go on from.
+    const struct rum_prompt *prompt;
+    // The better completion; NULL for none.
+    struct rum_str chosen;
+    // The worse one; NULL for none.
+    struct rum_str rejected;
+    // A single completion; NULL for none.
+    struct rum_str completion;
+    // How likely the preference is the wrong way round, from 0 to 0.5; less than 0, as by default, for the training's own.
+    double smoothing;
+    // `RUM_PREFERENCE_…`.
+    uint32_t flags;
+    // 0.
+    uint32_t reserved;
+} rum_preference;
+
+// How samples are drawn, and what is kept of them. Fill it with `rum_collection_init`, then change what you like.
+typedef struct rum_collection {
+    size_t struct_size;
+    // A file of labelled steps for `rum_run_fit_head`, or no text. It grows question by question; questions that it holds are not
+    // asked again, so that a run that was stopped goes on.
+    struct rum_str rows;
+    // Names the question set; with a question's number it names the question. A file holds questions of one set only.
+    struct rum_str data;
+    // Gets preference pairs of the samples, or NULL.
+    const struct rum_preferences *pairs;
+    // Which pairs, or NULL for the defaults.
+    const struct rum_pairing *pairing;
+    // Layers, from 0, whose hidden states are kept, `UINT32_MAX` for the state after the final norm; NULL for a layer two thirds up
+    // and the state after the final norm.
+    const uint32_t *layers;
+    // How many layers.
+    size_t n_layers;
+    // Whether a solution is right; NULL compares its answer with the question's. Otherwise as for `rum_judge_new_verifier`.
+    rum_verify_fn verify;
+    // The first argument of `verify`.
+    void *user;
+    // Called with `user` once, when the run is over, and also when it cannot be started; unless the struct itself is refused because
+    // of its `struct_size`.
+    rum_drop_fn drop;
+    // Samples of every question. Default: 16.
+    uint64_t n;
+    // Tokens of one sample, at most. Default: 512.
+    uint64_t max_tokens;
+    // Decides every random number, together with a question's number.
+    uint64_t seed;
+    // Default: 0.8.
+    float temperature;
+    // Keeps the fewest most likely tokens whose probabilities add up to this; 1 keeps all.
+    float top_p;
+    // A `rum_strategy`: how a question is put.
+    uint32_t strategy;
+    // 0.
+    uint32_t reserved;
+} rum_collection;
+
+// A question with a known answer. Set `struct_size` first.
+typedef struct rum_question {
+    size_t struct_size;
+    // Its number in its set; no two are equal.
+    uint64_t number;
+    // The question.
+    struct rum_str text;
+    // The right answer; not looked at where the host's function decides.
+    struct rum_str answer;
+} rum_question;
+
+// How an adapter is trained, and what that may cost. Fill it with `rum_training_init`, then change what you like.
+typedef struct rum_training {
+    size_t struct_size;
+    // A `rum_loss`. Default: DPO.
+    uint32_t loss;
+    // Inner width of the adapter. Default: 8.
+    uint32_t rank;
+    // How strongly the model is held to what it was; 0 for the loss's own: 0.1, and 2 for SimPO.
+    double beta;
+    // How often preferences are the wrong way round, from 0 to 0.5; for DPO.
+    double label_smoothing;
+    // Weight of the chosen completion's own log-probability beside a pair's loss. Default: 1; not for KTO.
+    double sft;
+    // Largest learning rate: reached after a tenth of the steps, then falling to 0. Default: 0.0001.
+    double lr;
+    // The adapter counts alpha / rank times; 0 for twice the rank.
+    double alpha;
+    // Layers from the top that are trained; 0 for all.
+    uint64_t layers;
+    // Passes over the preferences. Default: 1.
+    uint64_t epochs;
+    // Preferences of one step. Default: 8.
+    uint64_t batch;
+    // Tokens of a prompt with its completions, at most; longer preferences are left out. Default: 1024.
+    uint64_t max_tokens;
+    // Bytes for what would else be computed twice. Default: 256 MiB. The runtime's memory budget is charged with them, and with the
+    // adapter and what the optimizer keeps of it; buffers of a pass are not counted.
+    uint64_t keep_bytes;
+    // Decides the first adapter and the order of the preferences.
+    uint64_t seed;
+    // Milliseconds of training; 0 for no limit.
+    uint64_t budget_ms;
+    // Tokens of the passes; 0 for no limit. Missed by at most one step.
+    uint64_t budget_tokens;
+    // Threads; 0 for the runtime's.
+    uint64_t threads;
+    // The matrices that are trained, with commas between: attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down; all of
+    // them without text.
+    struct rum_str projections;
+    // A file that gets a JSON line for every step, or no text.
+    struct rum_str log;
+    // An adapter to go on from, or NULL; its rank and matrices stay.
+    const struct rum_adapter *from;
+    // Preferences to measure on, before and after, or NULL.
+    const struct rum_preferences *test;
+} rum_training;
+
+// How a reward head is fitted. Fill it with `rum_fitting_init`.
+typedef struct rum_fitting {
+    size_t struct_size;
+    // A `rum_head_kind`.
+    uint32_t kind;
+    // A `rum_objective`.
+    uint32_t objective;
+    // Units of the hidden layer, from 1 to 4096. Default: 64.
+    uint64_t n_hidden;
+    // Decides the first weights of a hidden layer and the order of its batches.
+    uint64_t seed;
+    // Threads; 0 for the runtime's. The head does not depend on it.
+    uint64_t threads;
+    // Penalties on the weights to choose from; NULL for 0.0001, 0.001, 0.01 and 0.1.
+    const double *l2;
+    // How many penalties, at most 64.
+    size_t n_l2;
+    // Labelled steps of other questions for the figures, or no text: then 15 % of the questions give them.
+    struct rum_str test;
+} rum_fitting;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1041,15 +1402,22 @@ rum_status rum_runtime_memory(const struct rum_runtime *runtime,
 // Frees a runtime; NULL is fine. Models opened with it go on.
 rum_status rum_runtime_free(struct rum_runtime *runtime);
 
+// Tells all sessions of models that were opened with `runtime` how short of memory the system is: a `rum_memory_pressure`, which
+// lasts until the next call. Answers do not depend on it, except that a single line of thought keeps its keys and values in any
+// case. Judges with a model of their own are left alone. Returns at once; a search reacts before its next pass. From any thread,
+// concurrently, and from callbacks.
+RUM_MUST_USE
+rum_status rum_runtime_set_memory_pressure(const struct rum_runtime *runtime,
+                                           uint32_t level);
+
 // Fills `options` with the defaults. `struct_size` is `sizeof *options`.
 rum_status rum_model_options_init(struct rum_model_options *options, size_t struct_size);
 
 // Opens the GGUF file at `path` and, where it is the first of a split model, the others beside it.
 //
-// `runtime` and `options` may be NULL for the defaults, `cancel` for none; it is looked at between the stages of opening, each
-// of which takes milliseconds (weights are packed in the first forward pass, which is cancelled with its run). The caller
-// frees `out`. Errors: `RUM_ERR_IO`, `RUM_ERR_FORMAT`, `RUM_ERR_UNSUPPORTED`, `RUM_ERR_MEMORY` when the runtime's
-// budget does not hold the weights, `RUM_ERR_CANCELLED`.
+// `runtime` and `options` may be NULL for the defaults, `cancel` for none; it is looked at between stages, between MiB that are
+// read and between matrices that are packed. The caller frees `out`. Errors: `RUM_ERR_IO`, `RUM_ERR_FORMAT`, `RUM_ERR_UNSUPPORTED`,
+// `RUM_ERR_MEMORY` when the runtime's budget does not hold the weights, `RUM_ERR_CANCELLED`.
 RUM_MUST_USE
 rum_status rum_model_open(const struct rum_runtime *runtime,
                           const char *path,
@@ -1180,13 +1548,21 @@ rum_status rum_session_save(struct rum_session *session,
                             size_t path_len);
 
 // A new session that goes on from the file that `rum_session_save` wrote with the same model, context and format of keys and
-// values; `options` may be NULL. The caller frees `out`. `RUM_ERR_FORMAT` for a damaged file, and one of another model.
+// values; `options` may be NULL. The caller frees `out`. `RUM_ERR_FORMAT` for a damaged file, and one of another model or of one
+// with adapters, for which there is `rum_session_restore`.
 RUM_MUST_USE
 rum_status rum_session_load(const struct rum_model *model,
                             const struct rum_session_options *options,
                             const char *path,
                             size_t path_len,
                             struct rum_session **out);
+
+// Has `session` go on from the file that `rum_session_save` wrote with the same model, adapters, context and format of keys and
+// values; what it holds is dropped. On failure nothing has changed. Otherwise as `rum_session_load`.
+RUM_MUST_USE
+rum_status rum_session_restore(struct rum_session *session,
+                               const char *path,
+                               size_t path_len);
 
 // Fills `estimate` with a usual tree: a prompt of 256 tokens, 8 branches of 512. `struct_size` is `sizeof *estimate`.
 rum_status rum_estimate_init(struct rum_estimate *estimate, size_t struct_size);
@@ -1231,12 +1607,20 @@ rum_status rum_judge_score(struct rum_judge *judge,
 rum_status rum_judge_free(struct rum_judge *judge);
 
 // The reward head in the GGUF file at `path`, which reads the hidden states of `model` at no cost. `RUM_ERR_INVALID_ARGUMENT`
-// unless it was fitted on exactly that model. The caller frees `out`.
+// unless it was fitted on exactly that model, and from a search on a session whose model has adapters beside it. The caller
+// frees `out`.
 RUM_MUST_USE
 rum_status rum_judge_open_head(const struct rum_model *model,
                                const char *path,
                                size_t path_len,
                                struct rum_judge **out);
+
+// As `rum_judge_open_head`, for a head that was fitted on the session's model with the adapters that stand beside it now.
+RUM_MUST_USE
+rum_status rum_judge_open_session_head(struct rum_session *session,
+                                       const char *path,
+                                       size_t path_len,
+                                       struct rum_judge **out);
 
 // The reward model in the GGUF file at `path`, in an engine of its own with `options` (NULL for the defaults), read as
 // `convention` (a `rum_convention`) says. `head` is the path of its head file, with length 0 for a convention without one.
@@ -1332,6 +1716,10 @@ rum_status rum_run_wait(const struct rum_run *run,
 // Asks the run to end, as a cancel token does. Always allowed, also from its callbacks. From any thread, concurrently.
 rum_status rum_run_cancel(const struct rum_run *run);
 
+// Cancels the run if it is under way, waits for its thread and frees it; NULL is fine. `RUM_ERR_BUSY`, and nothing is done, from a
+// callback of the run.
+rum_status rum_run_free(struct rum_run *run);
+
 // What the run has spent; `out->complete` says whether it has ended. Set `out->struct_size` first. From any thread, concurrently.
 RUM_MUST_USE
 rum_status rum_run_get_usage(const struct rum_run *run,
@@ -1354,10 +1742,6 @@ rum_status rum_run_error(const struct rum_run *run,
                          int32_t *status,
                          struct rum_str *message);
 
-// Cancels the run if it is under way, waits for its thread and frees it; NULL is fine. `RUM_ERR_BUSY`, and nothing is done, from a
-// callback of the run.
-rum_status rum_run_free(struct rum_run *run);
-
 // The trace of a search that was started with `trace` set: JSON lines, borrowed from `run`. `RUM_ERR_NOT_FOUND` for a run without
 // one, `RUM_ERR_NOT_DONE` while it is under way. From any thread, concurrently.
 RUM_MUST_USE
@@ -1373,6 +1757,147 @@ rum_status rum_trace_convert(const char *trace,
                              const char *name,
                              size_t name_len,
                              struct rum_text **out);
+
+// Opens the adapter in the GGUF file at `path`, as llama.cpp and `rum_adapter_save` write it. `RUM_ERR_INVALID_ARGUMENT` for one of
+// another model than `model`. The caller frees `out`.
+RUM_MUST_USE
+rum_status rum_adapter_open(const struct rum_model *model,
+                            const char *path,
+                            size_t path_len,
+                            struct rum_adapter **out);
+
+// The adapter that a run of `rum_run_train` came to, as it was when the run ended, whatever ended it. The caller frees `out`.
+// `RUM_ERR_NOT_FOUND` for a run that trained none, `RUM_ERR_NOT_DONE` while it is under way. From any thread, concurrently.
+RUM_MUST_USE
+rum_status rum_run_get_adapter(const struct rum_run *run,
+                               struct rum_adapter **out);
+
+// What the adapter is. Set `out->struct_size` first; texts are borrowed from `adapter`. From any thread, concurrently.
+RUM_MUST_USE rum_status rum_adapter_get_info(const struct rum_adapter *adapter, struct rum_adapter_info *out);
+
+// Writes the adapter to the GGUF file at `path`, in llama.cpp's format, whole or not at all: a file that was there before stays until
+// the new one is complete. From any thread, concurrently.
+RUM_MUST_USE
+rum_status rum_adapter_save(const struct rum_adapter *adapter,
+                            const char *path,
+                            size_t path_len);
+
+// Puts `n` adapters beside the session's model in place of those before; 0 takes all away. Each counts as often as its number in
+// `scales` says, once where `scales` is NULL. The adapters may be freed; the session's clones share them.
+//
+// `RUM_ERR_INVALID_ARGUMENT`, and nothing has changed, while the session or a clone holds tokens, whose keys and values would not
+// fit (`rum_session_rewind` to 0), for an adapter of another model, and for a scale that is not finite. The adapters' bytes are
+// counted by `rum_session_memory`, not by the runtime's memory budget.
+RUM_MUST_USE
+rum_status rum_session_set_adapters(struct rum_session *session,
+                                    const struct rum_adapter *const *adapters,
+                                    const float *scales,
+                                    size_t n);
+
+// Frees an adapter; NULL is fine. Sessions that it stands beside go on.
+rum_status rum_adapter_free(struct rum_adapter *adapter);
+
+// Fills `pairing` with the defaults. `struct_size` is `sizeof *pairing`.
+rum_status rum_pairing_init(struct rum_pairing *pairing, size_t struct_size);
+
+// Fills `preference` with none. `struct_size` is `sizeof *preference`.
+rum_status rum_preference_init(struct rum_preference *preference, size_t struct_size);
+
+// An empty list of preferences for `model`. The caller frees `out`.
+RUM_MUST_USE rum_status rum_preferences_new(const struct rum_model *model, struct rum_preferences **out);
+
+// Appends one preference, which is copied. `RUM_ERR_FORMAT` unless it is a pair or a single completion. From any thread,
+// concurrently.
+RUM_MUST_USE
+rum_status rum_preferences_add(const struct rum_preferences *preferences,
+                               const struct rum_preference *preference);
+
+// Appends the rows of `text`, one JSON object a line: `prompt`, `chosen`, `rejected`, or `prompt`, `completion`, `label`, as
+// `rum_preferences_to_jsonl` and `ruminate learn collect --pairs` write them; all or none. Writes how many to `n` if it is not NULL.
+// `RUM_ERR_FORMAT` names the line. From any thread, concurrently.
+RUM_MUST_USE
+rum_status rum_preferences_add_jsonl(const struct rum_preferences *preferences,
+                                     const char *text,
+                                     size_t text_len,
+                                     size_t *n);
+
+// Appends pairs from the tree of a search, by its trace (`rum_run_get_trace`): solutions whose answer equals `answer` are right.
+// `pairing` may be NULL for the defaults. Writes how many to `n` if it is not NULL; none where all solutions are right, or all wrong.
+// `RUM_ERR_INVALID_ARGUMENT` for a trace of another model. From any thread, concurrently.
+RUM_MUST_USE
+rum_status rum_preferences_add_trace(const struct rum_preferences *preferences,
+                                     const char *trace,
+                                     size_t trace_len,
+                                     const char *answer,
+                                     size_t answer_len,
+                                     const struct rum_pairing *pairing,
+                                     size_t *n);
+
+// Writes how many preferences there are to `n`. From any thread, concurrently.
+RUM_MUST_USE rum_status rum_preferences_count(const struct rum_preferences *preferences, size_t *n);
+
+// All preferences as text, one JSON object a line, for `rum_preferences_add_jsonl` and `ruminate learn dpo`. The caller frees `out`.
+// From any thread, concurrently.
+RUM_MUST_USE
+rum_status rum_preferences_to_jsonl(const struct rum_preferences *preferences,
+                                    struct rum_text **out);
+
+// Frees a list of preferences; NULL is fine. Runs that use it go on.
+rum_status rum_preferences_free(struct rum_preferences *preferences);
+
+// Fills `collection` with the defaults: 16 samples at temperature 0.8, 512 tokens each, of which nothing is kept.
+// `struct_size` is `sizeof *collection`.
+rum_status rum_collection_init(struct rum_collection *collection, size_t struct_size);
+
+// Starts sampling solutions of the `n_questions` questions at `questions` in a thread of its own, and keeps what `collection` says:
+// labelled steps for a reward head, preference pairs for an adapter, or both. `options` may be NULL.
+//
+// Everything is copied. Events are `RUM_EVENT_PROGRESS`, questions done; the result's text is a report as JSON. A cancelled run
+// keeps what it has of whole questions. A question that is longer than the context gives nothing. The session is busy until the run
+// ends. The caller frees `out`.
+RUM_MUST_USE
+rum_status rum_run_collect(struct rum_session *session,
+                           const struct rum_question *const *questions,
+                           size_t n_questions,
+                           const struct rum_collection *collection,
+                           const struct rum_run_options *options,
+                           struct rum_run **out);
+
+// Fills `training` with the defaults: DPO of rank 8 on all matrices, one pass in steps of 8 preferences. `struct_size` is
+// `sizeof *training`.
+rum_status rum_training_init(struct rum_training *training,
+                             size_t struct_size);
+
+// Starts training an adapter on `preferences` in a thread of its own; `training` and `options` may be NULL for the defaults.
+//
+// Events are `RUM_EVENT_STEP`; the result's text is a report as JSON, its stop reason `RUM_STOP_FINISHED`, `RUM_STOP_TOKENS`,
+// `RUM_STOP_DEADLINE` or `RUM_STOP_CANCELLED`, and `rum_run_get_adapter` gives the adapter in each case. With a checkpoint, a run
+// that was stopped or killed goes on where it was. A cancellation ends it within one layer of one pass. The model does not change
+// and may be used meanwhile. Not every fault is found before the run starts: see `rum_run_error`. The caller frees `out`.
+RUM_MUST_USE
+rum_status rum_run_train(const struct rum_preferences *preferences,
+                         const struct rum_training *training,
+                         const struct rum_run_options *options,
+                         struct rum_run **out);
+
+// Fills `fitting` with the defaults. `struct_size` is `sizeof *fitting`.
+rum_status rum_fitting_init(struct rum_fitting *fitting, size_t struct_size);
+
+// Starts fitting a reward head on the `n` files of labelled steps at `files`, all of one model, in a thread of its own. It is
+// written to the file at `path`, for `rum_judge_open_head`, once the run has finished; a cancelled run writes none.
+//
+// `runtime`, `fitting` and `options` may be NULL for the defaults. Events are `RUM_EVENT_PROGRESS`, fits made; the result's text is
+// a report as JSON. Of the questions, 70 % are fitted on, 15 % choose and calibrate, 15 % give the figures. Files that cannot be read
+// and parts without right and wrong solutions are errors of the run. The caller frees `out`.
+RUM_MUST_USE
+rum_status rum_run_fit_head(const struct rum_runtime *runtime,
+                            const struct rum_str *files,
+                            size_t n,
+                            const char *path,
+                            size_t path_len,
+                            const struct rum_fitting *fitting,
+                            const struct rum_run_options *options,
+                            struct rum_run **out);
 
 #ifdef __cplusplus
 }  // extern "C"

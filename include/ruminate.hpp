@@ -162,6 +162,10 @@ using model_options = options<rum_model_options, rum_model_options_init>;
 using session_options = options<rum_session_options, rum_session_options_init>;
 using search = options<rum_search, rum_search_init>;
 using generation = options<rum_generation, rum_generation_init>;
+using pairing = options<rum_pairing, rum_pairing_init>;
+using collection = options<rum_collection, rum_collection_init>;
+using training = options<rum_training, rum_training_init>;
+using fitting = options<rum_fitting, rum_fitting_init>;
 
 /* What a run goes on from. */
 struct prompt : options<rum_prompt, rum_prompt_init> {
@@ -233,7 +237,15 @@ public:
         rum_status status = rum_runtime_memory(get(), &used);
         return detail::give(status, used);
     }
+    /* How short of memory the system is, until the next call. */
+    result<done> set_memory_pressure(rum_memory_pressure level) const {
+        rum_status status = rum_runtime_set_memory_pressure(get(), level);
+        return detail::give(status, done());
+    }
 };
+
+/* Told while a model is opened: `done` of `total` bytes. Returns whether to go on. */
+using progress = std::function<bool(rum_load_stage stage, std::uint64_t done, std::uint64_t total)>;
 
 /* Weights, vocabulary and chat template. */
 class model : public detail::handle<rum_model, rum_model_free> {
@@ -245,6 +257,18 @@ public:
         rum_status status = rum_model_open(runtime ? runtime->get() : nullptr, detail::data(path), path.size(), &options,
                                            cancel ? cancel->get() : nullptr, &raw);
         return detail::give(status, model(raw));
+    }
+    /* The same, telling `told` how far it is. */
+    static result<model> open_watched(std::string_view path, progress told, model_options options = {},
+                                      const runtime *runtime = nullptr, const cancel_token *cancel = nullptr) {
+        options.on_progress = [](void *user, std::uint32_t stage, std::uint64_t done, std::uint64_t total) -> std::int32_t {
+            return detail::guarded(std::int32_t{1}, [&]() -> std::int32_t {
+                return (*static_cast<progress *>(user))(static_cast<rum_load_stage>(stage), done, total) ? 0 : 1;
+            });
+        };
+        options.user = &told;
+        options.drop = nullptr;
+        return open(path, options, runtime, cancel);
     }
     static result<model> open_memory(const void *data, std::size_t len, const runtime *runtime = nullptr) {
         rum_model *raw = nullptr;
@@ -288,6 +312,29 @@ public:
     }
 };
 
+class session;
+
+/* Small matrices beside those of a model. */
+class adapter : public detail::handle<rum_adapter, rum_adapter_free> {
+public:
+    using handle::handle;
+    static result<adapter> open(const model &model, std::string_view path) {
+        rum_adapter *raw = nullptr;
+        rum_status status = rum_adapter_open(model.get(), detail::data(path), path.size(), &raw);
+        return detail::give(status, adapter(raw));
+    }
+    result<done> save(std::string_view path) const {
+        rum_status status = rum_adapter_save(get(), detail::data(path), path.size());
+        return detail::give(status, done());
+    }
+    result<rum_adapter_info> info() const {
+        rum_adapter_info info{};
+        info.struct_size = sizeof info;
+        rum_status status = rum_adapter_get_info(get(), &info);
+        return detail::give(status, info);
+    }
+};
+
 /* Values the steps of a search. */
 class judge : public detail::handle<rum_judge, rum_judge_free> {
 public:
@@ -302,6 +349,8 @@ public:
         rum_status status = rum_judge_open_head(model.get(), detail::data(path), path.size(), &raw);
         return detail::give(status, judge(raw));
     }
+    /* A head that was fitted on the session's model with its adapters. */
+    static result<judge> head(session &session, std::string_view path);
     /* A reward model; `head` for the conventions that have one. */
     static result<judge> reward_model(rum_convention convention, std::string_view path, std::string_view head = {},
                                       const session_options &options = {}, const runtime *runtime = nullptr) {
@@ -377,25 +426,43 @@ struct run_options : options<rum_run_options, rum_run_options_init> {
     run_options &with_events(std::uint32_t wanted) noexcept { return events = wanted, *this; }
     /* Pushes events to `function`, which returns whether the run should go on. For one run. */
     run_options &with_listener(std::function<bool(const event &)> function) {
-        using F = std::function<bool(const event &)>;
-        listener_ = std::make_shared<std::unique_ptr<F>>(std::make_unique<F>(std::move(function)));
+        hooks().listen = std::move(function);
         on_event = [](void *given, const rum_event *raw) -> std::int32_t {
-            return detail::guarded(std::int32_t{1}, [&]() -> std::int32_t { return (*static_cast<F *>(given))(event(*raw)) ? 0 : 1; });
+            return detail::guarded(std::int32_t{1}, [&]() -> std::int32_t { return static_cast<host *>(given)->listen(rum::event(*raw)) ? 0 : 1; });
         };
-        drop = detail::drop<F>;
+        return *this;
+    }
+    /* Asks `function` about the device's heat and energy; it returns whether the run should go on. For one run. */
+    run_options &with_power(std::function<bool(rum_power &)> function) {
+        hooks().power = std::move(function);
+        on_power = [](void *given, rum_power *power) -> std::int32_t {
+            return detail::guarded(std::int32_t{1}, [&]() -> std::int32_t { return static_cast<host *>(given)->power(*power) ? 0 : 1; });
+        };
         return *this;
     }
 
-private:
-    friend class session;
-    /* The library owns the function from here on, whether the run starts or not. */
+    /* As the functions that start a run take them: the library owns the functions from here on, whether the run starts or not. */
     rum_run_options armed() const noexcept {
         rum_run_options raw = *this;
-        if (listener_) raw.user = listener_->release();
-        if (!raw.user) raw.on_event = nullptr, raw.drop = nullptr;
+        if (hooks_ && *hooks_) {
+            raw.user = hooks_->release();
+            raw.drop = detail::drop<host>;
+        } else if (hooks_) {
+            raw.on_event = nullptr, raw.on_power = nullptr;
+        }
         return raw;
     }
-    std::shared_ptr<std::unique_ptr<std::function<bool(const event &)>>> listener_;
+
+private:
+    struct host {
+        std::function<bool(const event &)> listen;
+        std::function<bool(rum_power &)> power;
+    };
+    host &hooks() {
+        if (!hooks_ || !*hooks_) hooks_ = std::make_shared<std::unique_ptr<host>>(std::make_unique<host>());
+        return **hooks_;
+    }
+    std::shared_ptr<std::unique_ptr<host>> hooks_;
 };
 
 /* A search or generation under way, or its result. Texts are borrowed from it. */
@@ -433,6 +500,12 @@ public:
         candidate.struct_size = sizeof candidate;
         rum_status status = rum_run_get_candidate(get(), index, &candidate);
         return detail::give(status, candidate);
+    }
+    /* What training came to. */
+    result<rum::adapter> adapter() const {
+        rum_adapter *raw = nullptr;
+        rum_status status = rum_run_get_adapter(get(), &raw);
+        return detail::give(status, rum::adapter(raw));
     }
     /* JSON lines. */
     result<std::string_view> trace() const {
@@ -522,6 +595,22 @@ public:
         rum_status status = rum_session_memory(get(), &memory);
         return detail::give(status, memory);
     }
+    /* Goes on from a saved session, with the adapters that stand beside this one. */
+    result<done> restore(std::string_view path) {
+        rum_status status = rum_session_restore(get(), detail::data(path), path.size());
+        return detail::give(status, done());
+    }
+    /* Puts these adapters, each counted as often as its number says, in place of those before; none takes all away. */
+    result<done> set_adapters(const std::vector<std::pair<const adapter *, float>> &adapters) {
+        std::vector<const rum_adapter *> raws;
+        std::vector<float> scales;
+        for (const auto &part : adapters) {
+            raws.push_back(part.first->get());
+            scales.push_back(part.second);
+        }
+        rum_status status = rum_session_set_adapters(get(), raws.data(), scales.data(), raws.size());
+        return detail::give(status, done());
+    }
     result<std::uint64_t> measure_width(const cancel_token *cancel = nullptr) {
         std::uint64_t width = 0;
         rum_status status = rum_session_measure_width(get(), cancel ? cancel->get() : nullptr, &width);
@@ -540,6 +629,115 @@ public:
         return detail::give(status, run(raw));
     }
 };
+
+inline result<judge> judge::head(session &session, std::string_view path) {
+    rum_judge *raw = nullptr;
+    rum_status status = rum_judge_open_session_head(session.get(), detail::data(path), path.size(), &raw);
+    return detail::give(status, judge(raw));
+}
+
+/* Preferences to train on. */
+class preferences : public detail::handle<rum_preferences, rum_preferences_free> {
+public:
+    using handle::handle;
+    static result<preferences> make(const model &model) {
+        rum_preferences *raw = nullptr;
+        rum_status status = rum_preferences_new(model.get(), &raw);
+        return detail::give(status, preferences(raw));
+    }
+    result<done> add_pair(const prompt &prompt, std::string_view chosen, std::string_view rejected, std::uint32_t flags = 0) {
+        rum_preference row = empty(prompt, flags);
+        row.chosen = detail::str(chosen);
+        row.rejected = detail::str(rejected);
+        return add(row);
+    }
+    result<done> add_single(const prompt &prompt, std::string_view completion, bool good, std::uint32_t flags = 0) {
+        rum_preference row = empty(prompt, flags | (good ? RUM_PREFERENCE_GOOD : 0u));
+        row.completion = detail::str(completion);
+        return add(row);
+    }
+    result<done> add(const rum_preference &row) {
+        rum_status status = rum_preferences_add(get(), &row);
+        return detail::give(status, done());
+    }
+    result<std::size_t> add_jsonl(std::string_view lines) {
+        std::size_t n = 0;
+        rum_status status = rum_preferences_add_jsonl(get(), detail::data(lines), lines.size(), &n);
+        return detail::give(status, n);
+    }
+    result<std::size_t> add_trace(std::string_view trace, std::string_view answer, const pairing &pairing = {}) {
+        std::size_t n = 0;
+        rum_status status = rum_preferences_add_trace(get(), detail::data(trace), trace.size(), detail::data(answer), answer.size(),
+                                                      &pairing, &n);
+        return detail::give(status, n);
+    }
+    result<std::size_t> count() const {
+        std::size_t n = 0;
+        rum_status status = rum_preferences_count(get(), &n);
+        return detail::give(status, n);
+    }
+    result<std::string> jsonl() const {
+        rum_text *text = nullptr;
+        rum_status status = rum_preferences_to_jsonl(get(), &text);
+        return detail::give(status, status == RUM_OK ? detail::take(text) : std::string());
+    }
+    result<run> train(const training &training = {}, const run_options &options = {}) const {
+        rum_run *raw = nullptr;
+        const rum_run_options armed = options.armed();
+        rum_status status = rum_run_train(get(), &training, &armed, &raw);
+        return detail::give(status, run(raw));
+    }
+
+private:
+    static rum_preference empty(const prompt &prompt, std::uint32_t flags) noexcept {
+        rum_preference row;
+        rum_preference_init(&row, sizeof row);
+        row.prompt = &prompt;
+        row.flags = flags;
+        return row;
+    }
+};
+
+/* A question with a known answer. */
+struct question {
+    std::uint64_t number;
+    std::string_view text;
+    std::string_view answer;
+};
+
+/* Samples solutions of the questions and keeps what `collection` says. With `verify`, that says whether a solution is right. */
+inline result<run> collect(session &session, const std::vector<question> &questions, collection how = {}, const run_options &options = {},
+                           std::function<bool(const rum_solution &)> verify = nullptr) {
+    using F = std::function<bool(const rum_solution &)>;
+    std::vector<rum_question> raws;
+    std::vector<const rum_question *> pointers;
+    for (const question &question : questions)
+        raws.push_back(rum_question{sizeof(rum_question), question.number, detail::str(question.text), detail::str(question.answer)});
+    for (const rum_question &raw : raws) pointers.push_back(&raw);
+    if (verify) {
+        how.verify = [](void *user, const rum_solution *solution) -> std::int32_t {
+            return detail::guarded(std::int32_t{-1}, [&]() -> std::int32_t { return (*static_cast<F *>(user))(*solution) ? 1 : 0; });
+        };
+        how.user = new F(std::move(verify));
+        how.drop = detail::drop<F>;
+    }
+    rum_run *raw = nullptr;
+    const rum_run_options armed = options.armed();
+    rum_status status = rum_run_collect(session.get(), pointers.data(), pointers.size(), &how, &armed, &raw);
+    return detail::give(status, run(raw));
+}
+
+/* Fits a reward head on files of labelled steps and writes it to `path`. */
+inline result<run> fit_head(const std::vector<std::string_view> &files, std::string_view path, const fitting &fitting = {},
+                            const run_options &options = {}, const runtime *runtime = nullptr) {
+    std::vector<rum_str> raws;
+    for (std::string_view file : files) raws.push_back(detail::str(file));
+    rum_run *raw = nullptr;
+    const rum_run_options armed = options.armed();
+    rum_status status = rum_run_fit_head(runtime ? runtime->get() : nullptr, raws.data(), raws.size(), detail::data(path), path.size(),
+                                         &fitting, &armed, &raw);
+    return detail::give(status, run(raw));
+}
 
 /* A trace as a page or as spans. */
 inline result<std::string> convert_trace(std::string_view trace, rum_trace_format format, std::string_view name = {}) {

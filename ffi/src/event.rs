@@ -14,7 +14,7 @@ pub enum rum_event_kind {
     /// Nothing happened within the time waited.
     #[default]
     RUM_EVENT_NONE = 0,
-    /// `done` of `total` tokens of the prompt are computed.
+    /// `done` of `total` tokens of the prompt are computed; questions are sampled, or fits made, in a run that learns.
     RUM_EVENT_PROGRESS = 1,
     /// `node` began to grow from `parent`.
     RUM_EVENT_NODE_STARTED = 2,
@@ -26,6 +26,9 @@ pub enum rum_event_kind {
     RUM_EVENT_NODE_CLOSED = 5,
     /// The run ended; the last event, and given again for every further pull.
     RUM_EVENT_DONE = 6,
+    /// A training step ended, `done` of `total`: `loss`, `accuracy` and `margin` are those before it, `text` is all of its figures as
+    /// one JSON object.
+    RUM_EVENT_STEP = 7,
 }
 
 /// `flags`: the node takes the most likely tokens instead of drawing them.
@@ -39,7 +42,7 @@ pub const RUM_EVENT_FAILED: u32 = 4;
 pub const RUM_EVENTS_NODES: u32 = 1;
 /// `events` of `rum_run_options`: text as it grows.
 pub const RUM_EVENTS_TEXT: u32 = 2;
-/// `events` of `rum_run_options`: progress of the prompt.
+/// `events` of `rum_run_options`: progress of the prompt, and of learning.
 pub const RUM_EVENTS_PROGRESS: u32 = 4;
 /// `events` of `rum_run_options`: all of them.
 pub const RUM_EVENTS_ALL: u32 = 7;
@@ -84,11 +87,17 @@ pub struct rum_event {
     pub done: u64,
     /// Units in all.
     pub total: u64,
+    /// A training step's mean loss.
+    pub loss: f64,
+    /// The share of its pairs whose chosen completion is paid more, or of single completions that are paid on the side of their thumb.
+    pub accuracy: f64,
+    /// By how much, on average.
+    pub margin: f64,
 }
 
 // SAFETY: `repr(C)`; whole numbers, floats and pointers, without padding.
 unsafe impl Struct for rum_event {
-    const FIRST: usize = 80 + 9 * size_of::<usize>();
+    const FIRST: usize = 104 + 9 * size_of::<usize>();
 
     fn initial() -> Self {
         Happening::default().lend()
@@ -113,6 +122,9 @@ pub struct Happening {
     pub policy_tokens: u64,
     pub done: u64,
     pub total: u64,
+    pub loss: f64,
+    pub accuracy: f64,
+    pub margin: f64,
 }
 
 impl Happening {
@@ -163,7 +175,7 @@ impl Happening {
         let group = match self.kind {
             RUM_EVENT_NODE_STARTED | RUM_EVENT_NODE_DONE | RUM_EVENT_NODE_CLOSED => RUM_EVENTS_NODES,
             RUM_EVENT_NODE_TEXT => RUM_EVENTS_TEXT,
-            RUM_EVENT_PROGRESS => RUM_EVENTS_PROGRESS,
+            RUM_EVENT_PROGRESS | RUM_EVENT_STEP => RUM_EVENTS_PROGRESS,
             RUM_EVENT_NONE | RUM_EVENT_DONE => u32::MAX,
         };
         events & group != 0 || group == u32::MAX
@@ -189,6 +201,9 @@ impl Happening {
             policy_tokens: self.policy_tokens,
             done: self.done,
             total: self.total,
+            loss: self.loss,
+            accuracy: self.accuracy,
+            margin: self.margin,
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Plain generation on a session's line.
+//! Plain generation on a session's line, as a run's work.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ruminate::engine::{Engine, Lookup, Rows, Sampled, Sampler, Stream, pass_ahead};
@@ -10,27 +11,59 @@ use ruminate::text::{StreamDecoder, TokenId};
 use ruminate::{Error, ErrorKind};
 
 use crate::generation::Generation;
+use crate::governor::{Governed, Governor};
+use crate::handle::Object;
+use crate::judge_host;
+use crate::lend::Loan;
 use crate::model::Model;
 use crate::outcome::{Finished, rum_stop_reason, rum_usage};
 use crate::session::{Line, Motor};
 use crate::sized::Struct;
+use crate::status::Failure;
 use crate::text::Text;
+use crate::watch::Reporter;
+use crate::work::Work;
 
 /// The number of the only node.
 const NODE: u64 = 1;
 
+/// A generation and everything that it has the use of.
+pub struct Generate {
+    pub model: Arc<Object<Model>>,
+    pub motor: Loan<Motor>,
+    pub line: Loan<Line>,
+    pub prompt: Vec<TokenId>,
+    pub how: Generation,
+    pub governor: Governor,
+}
+
+impl Work for Generate {
+    fn perform(self: Box<Self>, reporter: &mut Reporter<'_>) -> Result<Finished, Failure> {
+        let Self { model, mut motor, mut line, prompt, how, mut governor } = *self;
+        let deadline = how.wall.and_then(|wall| Instant::now().checked_add(wall));
+        let interrupt = Interrupt { cancel: reporter.cancel.clone(), deadline };
+        let pressure = &model.value.weights.budget().pressure;
+        let mut engine = Governed::new(&mut motor.engine, &mut governor, pressure);
+        let done = generate(&model.value, &mut engine, &mut line, &prompt, &how, &interrupt, reporter);
+        drop(engine);
+        let mut finished = done.map_err(judge_host::failure)?;
+        governor.settle(&mut finished);
+        Ok(finished)
+    }
+}
+
 /// Generates behind `prompt`. What the line already holds of it is not computed again; afterwards the line holds the prompt and
 /// all generated tokens but the last, which was never fed.
-pub fn generate(
+fn generate(
     model: &Model,
-    motor: &mut Motor,
+    engine: &mut Governed<'_>,
     line: &mut Line,
     prompt: &[TokenId],
     how: &Generation,
     interrupt: &Interrupt,
     observer: &mut dyn Observer,
 ) -> ruminate::Result<Finished> {
-    let n_ctx = motor.engine.info().n_ctx;
+    let n_ctx = engine.info().n_ctx;
     if prompt.len() > n_ctx {
         let message = format!("the prompt has {} tokens, the context holds {n_ctx}", prompt.len());
         return Err(Error::new(ErrorKind::ContextLength, message));
@@ -40,14 +73,13 @@ pub fn generate(
     let shared = held.min(prompt.len().saturating_sub(1));
     let mut branch = match line.branch.take() {
         Some(branch) => branch,
-        None => motor.engine.root()?,
+        None => engine.root()?,
     };
     let mut text = Drawn::default();
-    let done = motor
-        .engine
+    let done = engine
         .truncate(&mut branch, shared)
-        .and_then(|()| text.draw(model, motor, &mut branch, prompt, how, interrupt, observer));
-    line.tokens = prompt.iter().copied().chain(text.tokens.iter().copied()).take(motor.engine.len(&branch)).collect();
+        .and_then(|()| text.draw(model, engine, &mut branch, prompt, how, interrupt, observer));
+    line.tokens = prompt.iter().copied().chain(text.tokens.iter().copied()).take(engine.len(&branch)).collect();
     line.branch = Some(branch);
     let (stop_reason, usage) = done?;
     let answer = answer::extract(&text.text).map(|found| Text::new(found.answer.text()));
@@ -58,10 +90,8 @@ pub fn generate(
         score,
         seed: how.seed,
         stop_reason,
-        algo: u32::MAX,
-        candidates: Vec::new(),
         usage,
-        trace: None,
+        ..Finished::default()
     })
 }
 
@@ -78,7 +108,7 @@ impl Drawn {
     fn draw(
         &mut self,
         model: &Model,
-        motor: &mut Motor,
+        engine: &mut Governed<'_>,
         branch: &mut ruminate::engine::Branch,
         prompt: &[TokenId],
         how: &Generation,
@@ -86,17 +116,17 @@ impl Drawn {
         observer: &mut dyn Observer,
     ) -> ruminate::Result<(rum_stop_reason, rum_usage)> {
         let (start, meter) = (Instant::now(), EnergyMeter::start());
-        let n_ctx = motor.engine.info().n_ctx;
+        let n_ctx = engine.info().n_ctx;
         let mut sampler = Sampler::new(how.sampler.clone())?;
         let numbers = Stream::new(how.seed);
         let (mut decoder, mut rows, mut lookup) = (StreamDecoder::continuing(false), Rows::new(), Lookup::new(prompt));
         let mut usage = rum_usage { prompt_tokens: prompt.len() as u64, complete: 1, ..rum_usage::initial() };
-        let mut next = prompt.get(motor.engine.len(branch)..).unwrap_or_default().to_vec();
+        let mut next = prompt.get(engine.len(branch)..).unwrap_or_default().to_vec();
         let mut drawn: Vec<Sampled> = Vec::new();
         let mut stop = rum_stop_reason::RUM_STOP_TOKENS;
         observer.event(&Event::NodeStarted { node: NODE, parent: 0, greedy: how.sampler.temperature == 0.0 });
         while self.tokens.len() < how.max_tokens {
-            if motor.engine.len(branch) + next.len() > n_ctx {
+            if engine.len(branch) + next.len() > n_ctx {
                 stop = rum_stop_reason::RUM_STOP_CONTEXT;
                 break;
             }
@@ -104,7 +134,7 @@ impl Drawn {
             // Every drafted token that is confirmed is followed by one more draw.
             let draft = lookup.propose(how.draft.min(how.max_tokens - done - 1)).to_vec();
             let mut is_open = true;
-            let pass = pass_ahead(&mut motor.engine, branch, &next, &draft, interrupt, &mut rows, &mut |row| {
+            let pass = pass_ahead(engine, branch, &next, &draft, interrupt, &mut rows, &mut |row| {
                 let number = numbers.uniform((done + drawn.len()) as u64);
                 let sampled = sampler.sample_row(row, lookup.line(), number)?;
                 if model.tokenizer.is_eog(sampled.token) {
@@ -126,7 +156,7 @@ impl Drawn {
                 }
                 Err(error) => return Err(error),
             }
-            usage.kv_peak_bytes = usage.kv_peak_bytes.max(motor.engine.memory().kv);
+            usage.kv_peak_bytes = usage.kv_peak_bytes.max(engine.memory().kv);
             next.clear();
             for sampled in drawn.drain(..) {
                 self.tokens.push(sampled.token);
@@ -140,7 +170,7 @@ impl Drawn {
             }
         }
         self.say(decoder.finish(), observer);
-        let (memory, joules) = (motor.engine.memory(), meter.joules());
+        let (memory, joules) = (engine.memory(), meter.joules());
         usage.policy_tokens = self.tokens.len() as u64;
         usage.peak_bytes = memory.weights + usage.kv_peak_bytes + memory.scratch;
         usage.wall_ms = start.elapsed().as_secs_f64() * 1e3;

@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 use std::sync::Arc;
 
+use ruminate::engine::ModelInfo;
 use ruminate::observe::Interrupt;
 use ruminate::reward::{Arithmetic, Confidence, Judge as Valuer, Mix, Product, Step, StepId};
 
@@ -46,6 +47,8 @@ numbers!(rum_mix, "mix": RUM_MIX_PRODUCT, RUM_MIX_MEAN);
 pub struct Judge {
     pub judge: Arc<Lending<Box<dyn Valuer>>>,
     pub name: String,
+    /// Fingerprints of the models, adapters included, whose hidden states it reads.
+    trunks: Vec<String>,
 }
 
 impl Kind for Judge {
@@ -55,8 +58,25 @@ impl Kind for Judge {
 
 impl Judge {
     pub fn new(judge: Box<dyn Valuer>) -> Self {
+        Self::on(judge, Vec::new())
+    }
+
+    /// A judge that reads hidden states of the models of these fingerprints.
+    pub fn on(judge: Box<dyn Valuer>, trunks: Vec<String>) -> Self {
         let name = judge.name().to_owned();
-        Self { judge: Lending::new("judge", judge), name }
+        Self { judge: Lending::new("judge", judge), name, trunks }
+    }
+
+    /// An error unless this model is the one that the judge reads, with the same adapters.
+    pub fn check_trunk(&self, model: &ModelInfo) -> Result<(), Failure> {
+        match self.trunks.iter().find(|trunk| **trunk != model.fingerprint) {
+            None => Ok(()),
+            Some(trunk) => Err(Failure::invalid(format!(
+                "the judge reads hidden states of a model of fingerprint {trunk}, and the session's is {}: fit a head on the \
+                 session's model with its adapters, or take them away",
+                model.fingerprint
+            ))),
+        }
     }
 }
 
@@ -103,13 +123,15 @@ pub unsafe extern "C" fn rum_judge_mix(
         }
         // SAFETY: the caller's promise: `n` handles can be read.
         let handles = unsafe { std::slice::from_raw_parts(judges, n) };
-        let mut loans = Vec::with_capacity(n);
+        let (mut loans, mut trunks) = (Vec::with_capacity(n), Vec::new());
         for &judge in handles {
+            let judge = call.object::<Judge>(judge)?;
             // The same judge twice is busy the second time.
-            loans.push(call.object::<Judge>(judge)?.value.judge.lend()?);
+            loans.push(judge.value.judge.lend()?);
+            trunks.extend(judge.value.trunks.iter().cloned());
         }
         let parts = loans.into_iter().map(|loan| Box::new(Lent(loan)) as Box<dyn Valuer>).collect();
-        let mixed = Judge::new(Box::new(Product::new(mix, parts)?));
+        let mixed = Judge::on(Box::new(Product::new(mix, parts)?), trunks);
         for &judge in handles {
             // One that another thread freed in the meantime is gone already; the mixed judge is whole all the same.
             drop(handle::take::<Judge>(judge));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ruminate::Limits;
 use ruminate::engine::native::NativeEngine;
+use ruminate::engine::{Engine, ModelInfo};
 use ruminate::gguf::Gguf;
 use ruminate::reward::convention::{Convention, Generative, MathShepherd, QwenPrm, RlhFlow, Skywork, TokenPair};
 use ruminate::reward::{ExternalJudge, Head, HeadJudge, Judge as Valuer, JudgeUsage, Step, StepId};
@@ -17,7 +18,7 @@ use crate::judge::{Judge, rum_judge};
 use crate::model::{Model, rum_model};
 use crate::number::numbers;
 use crate::runtime::{Reservation, Runtime, rum_runtime};
-use crate::session::{native_options, rum_session_options};
+use crate::session::{Session, native_options, rum_session, rum_session_options};
 use crate::sized;
 use crate::status::{Failure, rum_status};
 use crate::text;
@@ -43,7 +44,8 @@ pub enum rum_convention {
 numbers!(rum_convention, "convention": RUM_CONVENTION_MATH_SHEPHERD, RUM_CONVENTION_RLHFLOW, RUM_CONVENTION_TOKEN_PAIR, RUM_CONVENTION_GENERATIVE, RUM_CONVENTION_QWEN_PRM, RUM_CONVENTION_SKYWORK);
 
 /// The reward head in the GGUF file at `path`, which reads the hidden states of `model` at no cost. `RUM_ERR_INVALID_ARGUMENT`
-/// unless it was fitted on exactly that model. The caller frees `out`.
+/// unless it was fitted on exactly that model, and from a search on a session whose model has adapters beside it. The caller
+/// frees `out`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rum_judge_open_head(
@@ -58,10 +60,35 @@ pub unsafe extern "C" fn rum_judge_open_head(
         let model = call.object::<Model>(model)?;
         // SAFETY: the caller's promise.
         let path = unsafe { text::read(path, path_len, "the path") }?;
-        let judge = HeadJudge::new(head(path)?, &model.value.info)?;
         // SAFETY: the caller's promise; not NULL.
-        unsafe { hand_out(Judge::new(Box::new(judge)), out) }
+        unsafe { hand_out(on_trunk(path, &model.value.info)?, out) }
     })
+}
+
+/// As `rum_judge_open_head`, for a head that was fitted on the session's model with the adapters that stand beside it now.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rum_judge_open_session_head(
+    session: *mut rum_session,
+    path: *const c_char,
+    path_len: usize,
+    out: *mut *mut rum_judge,
+) -> rum_status {
+    entry("rum_judge_open_session_head", |call| {
+        // SAFETY: the caller's promise.
+        unsafe { clear(out) }?;
+        let session = call.receiver::<Session>(session)?;
+        // SAFETY: the caller's promise.
+        let path = unsafe { text::read(path, path_len, "the path") }?;
+        let motor = session.value.lend_motor()?;
+        // SAFETY: the caller's promise; not NULL.
+        unsafe { hand_out(on_trunk(path, motor.engine.info())?, out) }
+    })
+}
+
+fn on_trunk(path: &str, model: &ModelInfo) -> Result<Judge, Failure> {
+    let judge = HeadJudge::new(head(path)?, model)?;
+    Ok(Judge::on(Box::new(judge), vec![model.fingerprint.clone()]))
 }
 
 /// The reward model in the GGUF file at `path`, in an engine of its own with `options` (NULL for the defaults), read as

@@ -2,7 +2,8 @@
 
 use ruminate::search::{EnergySource, Outcome, StopReason, Usage};
 
-use crate::search::number_of;
+use crate::adapter::Adapter;
+use crate::algo::number_of;
 use crate::sized::Struct;
 use crate::text::{Text, rum_str};
 
@@ -12,7 +13,7 @@ use crate::text::{Text, rum_str};
 pub enum rum_stop_reason {
     /// The algorithm had what it wanted; the text came to its end.
     RUM_STOP_FINISHED = 0,
-    /// The tokens ran out.
+    /// The tokens ran out: drawn, or trained on.
     RUM_STOP_TOKENS = 1,
     /// The deadline passed.
     RUM_STOP_DEADLINE = 2,
@@ -26,6 +27,8 @@ pub enum rum_stop_reason {
     RUM_STOP_CONTEXT = 6,
     /// For a reason that this version has no number for.
     RUM_STOP_OTHER = 7,
+    /// The device is too hot, as the host says.
+    RUM_STOP_HEAT = 8,
 }
 
 /// What a run came to. Texts are borrowed from the run.
@@ -35,7 +38,8 @@ pub struct rum_result {
     pub struct_size: usize,
     /// The answer; NULL when no text holds one.
     pub answer: rum_str,
-    /// The text that gave the answer, or the best text without one; empty when nothing could be produced.
+    /// The text that gave the answer, or the best text without one; empty when nothing could be produced. Of a run that learns,
+    /// its report: one JSON object.
     pub text: rum_str,
     /// What `text` is worth, from 0 to 1: the judge's values of its steps as one; without a judge, the geometric mean of its
     /// tokens' probabilities. NaN without tokens.
@@ -46,7 +50,7 @@ pub struct rum_result {
     pub n_candidates: usize,
     /// A `rum_stop_reason`.
     pub stop_reason: u32,
-    /// The `rum_algo`; `UINT32_MAX` for a plain generation.
+    /// The `rum_algo`; `UINT32_MAX` for a run that is no search.
     pub algo: u32,
 }
 
@@ -119,7 +123,7 @@ pub struct rum_usage {
     pub reward_ms: f64,
     /// Energy in joules.
     pub joules: f64,
-    /// 1 if the processor counted the joules, 0 if they are an estimate.
+    /// 1 if the processor or the host counted the joules, 0 if they are an estimate.
     pub joules_measured: u32,
     /// 1 once the run has ended; until then only `policy_tokens` and `wall_ms` are kept up to date, when a node ends.
     pub complete: u32,
@@ -182,6 +186,26 @@ pub struct Finished {
     pub candidates: Vec<Candidate>,
     pub usage: rum_usage,
     pub trace: Option<Text>,
+    /// What training came to.
+    pub adapter: Option<Adapter>,
+}
+
+impl Default for Finished {
+    /// Nothing, and no search.
+    fn default() -> Self {
+        Self {
+            answer: None,
+            text: Text::default(),
+            score: None,
+            seed: 0,
+            stop_reason: rum_stop_reason::RUM_STOP_FINISHED,
+            algo: u32::MAX,
+            candidates: Vec::new(),
+            usage: rum_usage::initial(),
+            trace: None,
+            adapter: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -212,6 +236,7 @@ impl Finished {
                 .collect(),
             usage: rum_usage::from(&outcome.usage),
             trace,
+            adapter: None,
         }
     }
 

@@ -148,7 +148,8 @@ impl Prompt {
     }
 }
 
-fn strategy(number: u32) -> Result<&'static dyn Strategy, Failure> {
+/// The strategy of that number.
+pub fn strategy(number: u32) -> Result<&'static dyn Strategy, Failure> {
     Ok(match rum_strategy::read(number)? {
         rum_strategy::RUM_STRATEGY_DIRECT => &Direct,
         rum_strategy::RUM_STRATEGY_COT => &ChainOfThought,

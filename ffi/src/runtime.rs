@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::call::{clear, entry, free, hand_out, not_null};
 use crate::handle::Kind;
+use crate::pressure::Pressure;
 use crate::sized::{self, Struct};
 use crate::status::{Failure, rum_status};
 
@@ -41,11 +42,12 @@ impl Kind for Runtime {
     const NAME: &'static str = "runtime";
 }
 
-/// Bytes that may be taken, and those that are.
+/// Bytes that may be taken, and those that are; and how short of memory the system is.
 #[derive(Debug)]
 pub struct Budget {
     limit: Option<u64>,
     used: Mutex<u64>,
+    pub pressure: Arc<Pressure>,
 }
 
 /// Bytes taken from a budget, given back when dropped.
@@ -71,7 +73,7 @@ impl Runtime {
         let limit = (options.memory_bytes > 0).then_some(options.memory_bytes);
         Self {
             threads: if threads == 0 { cores() } else { threads },
-            budget: Arc::new(Budget { limit, used: Mutex::new(0) }),
+            budget: Arc::new(Budget { limit, used: Mutex::new(0), pressure: Arc::default() }),
         }
     }
 }
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_reserved_is_gone_until_it_is_given_back() {
-        let budget = Arc::new(Budget { limit: Some(100), used: Mutex::new(0) });
+        let budget = Arc::new(Budget { limit: Some(100), used: Mutex::new(0), pressure: Arc::default() });
         let first = budget.reserve(60, "a").unwrap();
         assert_eq!(budget.reserve(41, "b").unwrap_err().status, rum_status::RUM_ERR_MEMORY);
         let rest = budget.reserve_rest(10, "c").unwrap().unwrap();
@@ -174,7 +176,7 @@ mod tests {
         assert!(budget.reserve_rest(1, "d").is_err());
         drop((first, rest));
         assert_eq!(budget.reserve(100, "e").unwrap().bytes, 100);
-        let open = Arc::new(Budget { limit: None, used: Mutex::new(0) });
+        let open = Arc::new(Budget { limit: None, used: Mutex::new(0), pressure: Arc::default() });
         assert!(open.reserve(u64::MAX, "f").is_ok() && open.reserve_rest(1, "g").unwrap().is_none());
     }
 }

@@ -6,6 +6,7 @@ use ruminate::engine::native::{KvType, NativeEngine, NativeOptions};
 use ruminate::engine::{Branch, Engine};
 use ruminate::observe::Interrupt;
 use ruminate::text::TokenId;
+use ruminate::trace::AdapterRecord;
 
 use crate::call::{clear, entry, free, hand_out, not_null};
 use crate::cancel::{self, Cancel, rum_cancel};
@@ -77,14 +78,16 @@ pub struct rum_memory {
     pub kv_limit: u64,
     /// Activations and other buffers.
     pub scratch: u64,
+    /// Adapters in use.
+    pub adapters: u64,
 }
 
 // SAFETY: `repr(C)`, whole numbers without padding.
 unsafe impl Struct for rum_memory {
-    const FIRST: usize = 40 + size_of::<usize>();
+    const FIRST: usize = 48 + size_of::<usize>();
 
     fn initial() -> Self {
-        Self { struct_size: size_of::<Self>(), weights: 0, kv: 0, kv_peak: 0, kv_limit: 0, scratch: 0 }
+        Self { struct_size: size_of::<Self>(), weights: 0, kv: 0, kv_peak: 0, kv_limit: 0, scratch: 0, adapters: 0 }
     }
 }
 
@@ -108,6 +111,8 @@ type Left = Mutex<Vec<Branch>>;
 /// An engine and the memory that it was granted.
 pub struct Motor {
     pub engine: NativeEngine,
+    /// What stands beside the model's matrices, for traces.
+    pub adapters: Vec<AdapterRecord>,
     _memory: Vec<Reservation>,
 }
 
@@ -155,7 +160,8 @@ impl Session {
         if let Some(width) = usize::try_from(options.width).ok().filter(|&width| width > 0) {
             engine.set_free_width(width);
         }
-        let engine = Lending::new("session", Motor { engine, _memory: memory });
+        let engine = Lending::new("session", Motor { engine, adapters: Vec::new(), _memory: memory });
+        model.value.weights.budget().pressure.add(&engine);
         Ok(Self::with_line(model, engine, Arc::default(), native.kv_type.name(), None, Vec::new()))
     }
 
@@ -288,6 +294,7 @@ pub unsafe extern "C" fn rum_session_memory(session: *mut rum_session, out: *mut
             kv_peak: report.kv_peak,
             kv_limit: report.kv_limit,
             scratch: report.scratch,
+            adapters: report.adapters,
             ..rum_memory::initial()
         };
         // SAFETY: the size is that of `out`.

@@ -38,7 +38,7 @@ pub unsafe extern "C" fn rum_session_save(
         let saved = save_atomic(Path::new(path), |out| {
             let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(|e| failed("writing", &e));
             put(MAGIC)?;
-            put(session.value.model.value.info.fingerprint.as_bytes())?;
+            put(motor.engine.info().fingerprint.as_bytes())?;
             put(&(line.tokens.len() as u64).to_le_bytes())?;
             line.tokens.iter().try_for_each(|token| put(&token.to_le_bytes()))?;
             let branches: Vec<_> = line.branch.iter().collect();
@@ -49,7 +49,8 @@ pub unsafe extern "C" fn rum_session_save(
 }
 
 /// A new session that goes on from the file that `rum_session_save` wrote with the same model, context and format of keys and
-/// values; `options` may be NULL. The caller frees `out`. `RUM_ERR_FORMAT` for a damaged file, and one of another model.
+/// values; `options` may be NULL. The caller frees `out`. `RUM_ERR_FORMAT` for a damaged file, and one of another model or of one
+/// with adapters, for which there is `rum_session_restore`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rum_session_load(
@@ -73,6 +74,23 @@ pub unsafe extern "C" fn rum_session_load(
     })
 }
 
+/// Has `session` go on from the file that `rum_session_save` wrote with the same model, adapters, context and format of keys and
+/// values; what it holds is dropped. On failure nothing has changed. Otherwise as `rum_session_load`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rum_session_restore(
+    session: *mut rum_session,
+    path: *const c_char,
+    path_len: usize,
+) -> rum_status {
+    entry("rum_session_restore", |call| {
+        let session = call.receiver::<Session>(session)?;
+        // SAFETY: the caller's promise.
+        let path = unsafe { text::read(path, path_len, "the path") }?;
+        load(&session.value, path).map_err(|failure| failure.context(path))
+    })
+}
+
 fn load(session: &Session, path: &str) -> Result<(), Failure> {
     let (mut motor, mut line) = session.lend()?;
     let mut input = BufReader::new(File::open(path).map_err(|e| failed("opening", &e))?);
@@ -86,7 +104,7 @@ fn load(session: &Session, path: &str) -> Result<(), Failure> {
     }
     let info = motor.engine.info();
     if fingerprint != info.fingerprint.as_bytes() {
-        return Err(format("the saved session belongs to another model"));
+        return Err(format("the saved session belongs to another model, or to other adapters"));
     }
     let count = count.iter().rev().fold(0, |n: u64, &byte| n << 8 | u64::from(byte));
     let count = usize::try_from(count).ok().filter(|&count| count <= info.n_ctx);
@@ -109,6 +127,9 @@ fn load(session: &Session, path: &str) -> Result<(), Failure> {
     if !fits {
         branches.into_iter().for_each(|branch| motor.engine.release(branch));
         return Err(format("the saved session's tokens are not those of its keys and values"));
+    }
+    if let Some(old) = line.branch.take() {
+        motor.engine.release(old);
     }
     line.branch = branches.pop();
     line.tokens = tokens;

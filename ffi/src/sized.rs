@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(T::FIRST, size_of::<T>(), "{}", std::any::type_name::<T>());
         }
         check::<crate::runtime::rum_runtime_options>();
-        check::<crate::model::rum_model_options>();
+        check::<crate::model_open::rum_model_options>();
         check::<crate::model::rum_model_info>();
         check::<crate::session::rum_session_options>();
         check::<crate::session::rum_memory>();
@@ -197,6 +197,13 @@ mod tests {
         check::<crate::outcome::rum_result>();
         check::<crate::outcome::rum_candidate>();
         check::<crate::outcome::rum_usage>();
-        check::<crate::run::rum_run_options>();
+        check::<crate::run_start::rum_run_options>();
+        check::<crate::adapter::rum_adapter_info>();
+        check::<crate::pairing::rum_pairing>();
+        check::<crate::preferences::rum_preference>();
+        check::<crate::collection::rum_question>();
+        check::<crate::collection::rum_collection>();
+        check::<crate::training::rum_training>();
+        check::<crate::fitting::rum_fitting>();
     }
 }

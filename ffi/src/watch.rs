@@ -1,7 +1,7 @@
 //! What a run's thread and the host's threads share.
 
 use std::ffi::c_void;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use ruminate::observe::{CancelToken, Event, Observer};
@@ -22,7 +22,7 @@ pub type rum_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *c
 
 /// A function of the host that gets events.
 pub struct Listener {
-    pub host: Host,
+    pub host: Arc<Host>,
     pub call: unsafe extern "C" fn(*mut c_void, *const rum_event) -> i32,
 }
 

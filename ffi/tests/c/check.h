@@ -43,6 +43,9 @@ rum_model *open_model(const paths *p);
 rum_session *new_session(const rum_model *model);
 rum_run *start(rum_session *session, const char *question, uint32_t n, rum_run_options *options);
 void wait_for(const rum_run *run);
+/* Two pairs, and a small adapter that was trained on them. */
+rum_preferences *two_pairs(const rum_model *model);
+rum_adapter *train_adapter(const rum_model *model);
 size_t live(void);
 /* Counts calls: a drop function whose user is an int. */
 void count_drop(void *user);
@@ -52,10 +55,15 @@ void test_version(const paths *p);
 void test_layout(const paths *p);
 void test_misuse(const paths *p);
 void test_structs(const paths *p);
+void test_open(const paths *p);
 void test_model(const paths *p);
 void test_session(const paths *p);
 void test_judge(const paths *p);
 void test_run(const paths *p);
+void test_device(const paths *p);
+void test_learn(const paths *p);
+void test_adapter(const paths *p);
+void test_collect(const paths *p);
 void test_callback(const paths *p);
 void test_thread(const paths *p);
 void test_panic(const paths *p);

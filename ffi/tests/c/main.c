@@ -9,9 +9,11 @@ static const struct {
     const char *name;
     void (*run)(const paths *p);
 } TESTS[] = {
-    {"version", test_version}, {"layout", test_layout},     {"structs", test_structs}, {"misuse", test_misuse},
-    {"model", test_model},     {"session", test_session},   {"judge", test_judge},     {"run", test_run},
-    {"callback", test_callback}, {"thread", test_thread},   {"panic", test_panic},     {"leak", test_leak},
+    {"version", test_version},   {"layout", test_layout}, {"structs", test_structs}, {"misuse", test_misuse},
+    {"open", test_open},         {"model", test_model},   {"session", test_session}, {"judge", test_judge},
+    {"run", test_run},           {"device", test_device}, {"learn", test_learn},     {"adapter", test_adapter},
+    {"collect", test_collect},   {"callback", test_callback}, {"thread", test_thread}, {"panic", test_panic},
+    {"leak", test_leak},
 };
 
 rum_model *open_model(const paths *p) {

@@ -28,6 +28,11 @@ void test_structs(const paths *p) {
     INIT(rum_search);
     INIT(rum_generation);
     INIT(rum_run_options);
+    INIT(rum_pairing);
+    INIT(rum_preference);
+    INIT(rum_collection);
+    INIT(rum_training);
+    INIT(rum_fitting);
 
     /* A newer program is served as long as it leaves alone what this library does not know. */
     newer.later = 7;

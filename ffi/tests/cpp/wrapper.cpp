@@ -167,10 +167,74 @@ static void a_run_is_cancelled(rum::session &session) {
     CHECK(must(run.wait()) && must(run.outcome()).stop_reason == RUM_STOP_CANCELLED);
 }
 
+static void opening_is_watched(const char *path) {
+    std::uint64_t packed = 0;
+    rum::model_options options;
+    options.pack = 1;
+    rum::model model = must(rum::model::open_watched(path, [&](rum_load_stage stage, std::uint64_t done, std::uint64_t) {
+        CHECK(stage == RUM_LOAD_STAGE_PACKING);
+        return packed = done, true;
+    }, options));
+    CHECK(model && packed > 0);
+    auto stop = [](rum_load_stage, std::uint64_t, std::uint64_t) { return false; };
+    FAILS(rum::model::open_watched(path, stop, options), RUM_ERR_CANCELLED);
+}
+
+static void heat_ends_a_run(rum::session &session) {
+    auto counter = std::make_shared<int>(0);
+    {
+        rum::run_options options;
+        options.with_power([counter](rum_power &power) {
+            power.thermal = RUM_THERMAL_CRITICAL;
+            return true;
+        });
+        options.with_listener([counter](const rum::event &) { return ++*counter > 0; });
+        rum::run run = must(session.solve(rum::prompt::question(QUESTION), {}, options));
+        CHECK(must(run.wait()) && must(run.outcome()).stop_reason == RUM_STOP_HEAT && *counter > 0);
+    }
+    CHECK(counter.use_count() == 1);
+}
+
+static void an_adapter_is_trained(const rum::model &model, rum::session &session) {
+    rum::preferences pairs = must(rum::preferences::make(model));
+    rum::prompt asked = rum::prompt::question(QUESTION);
+    must(pairs.add_pair(asked, "2*9=18\n45-18=27\n#### 27", "2*9=19\n45-19=26\n#### 26"));
+    FAILS(pairs.add_jsonl("{}"), RUM_ERR_FORMAT);
+    CHECK(must(pairs.count()) == 1 && must(pairs.add_jsonl(must(pairs.jsonl()))) == 1);
+    rum::training training;
+    training.rank = 2;
+    training.layers = 1;
+    training.batch = 1;
+    int steps = 0;
+    rum::run run = must(pairs.train(training));
+    for (const rum::event &event : run.events()) steps += event.is(RUM_EVENT_STEP);
+    CHECK(steps == 2);
+    rum::adapter adapter = must(run.adapter());
+    CHECK(must(adapter.info()).rank == 2);
+    FAILS(adapter.save("/no/such/folder/file"), RUM_ERR_IO);
+    FAILS(rum::adapter::open(model, "/no/such/file"), RUM_ERR_IO);
+    must(session.rewind(0));
+    must(session.set_adapters({{&adapter, 0.5F}}));
+    CHECK(must(session.memory()).adapters > 0);
+    must(session.set_adapters({}));
+    // Solutions of the host's choice are right.
+    auto counter = std::make_shared<int>(0);
+    rum::collection how;
+    how.n = 2;
+    how.max_tokens = 64;
+    rum::run collected = must(rum::collect(session, {{1, QUESTION, ""}}, how, {}, [counter](const rum_solution &) { return ++*counter > 0; }));
+    CHECK(must(collected.wait()) && rum::view(must(collected.outcome()).text).find("\"samples\":2") != std::string_view::npos);
+    CHECK(*counter > 0 && counter.use_count() == 1);
+    rum::run fitted = must(rum::fit_head({"/no/such/file"}, "/no/such/head"));
+    (void)fitted.wait();
+    FAILS(fitted.outcome(), RUM_ERR_IO);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     must(rum::check_abi());
     models_and_tokens(argv[1]);
+    opening_is_watched(argv[1]);
     {
         rum::model model = must(rum::model::open(argv[1]));
         rum::session session = must(rum::session::make(model));
@@ -178,6 +242,8 @@ int main(int argc, char **argv) {
         functions_are_called_and_let_go(session, model, argv[2]);
         generation_and_clones(session);
         a_run_is_cancelled(session);
+        heat_ends_a_run(session);
+        an_adapter_is_trained(model, session);
     }
     std::size_t live = 1;
     CHECK(rum_handle_count(&live) == RUM_OK && live == 0);
