@@ -22,7 +22,8 @@ class Prompt(c.Structure):
 
 class Options(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("judge", c.c_void_p), ("cancel", c.c_void_p), ("on_event", c.c_void_p),
-                ("user", c.c_void_p), ("drop", c.c_void_p), ("checkpoint", Str), ("events", c.c_uint32), ("trace", c.c_uint32)]
+                ("user", c.c_void_p), ("drop", c.c_void_p), ("checkpoint", Str), ("events", c.c_uint32), ("trace", c.c_uint32),
+                ("on_power", c.c_void_p)]
 
 
 class Result(c.Structure):

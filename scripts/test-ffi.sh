@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Tests of the C interface: header, exported symbols, size, and the conformance program (ffi/tests/c).
 #
-# Usage: scripts/test-ffi.sh [plain] [valgrind] [sanitize] [size]; plain alone without arguments. `plain` takes two minutes at most once
-# the library is built; `valgrind` and `sanitize` run the same program under valgrind (which takes minutes), and with gcc's address and
-# undefined-behaviour sanitizers; `size` builds the library as it is shipped.
+# Usage: scripts/test-ffi.sh [plain] [valgrind] [sanitize] [size] [abi]; plain alone without arguments. `plain` takes two minutes at most
+# once the library is built; `valgrind` and `sanitize` run the same program under valgrind (which takes minutes), and with gcc's address and
+# undefined-behaviour sanitizers; `size` builds the library as it is shipped; `abi` builds that of the last tag, too, and compares the two
+# by abidiff.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -43,7 +44,7 @@ install_library() {
 }
 
 # What the header declares, one name on each line.
-declared() { sed -nE 's/^(RUM_MUST_USE )?[a-z].*[ *](rum_[a-z_]+)\(.*/\2/p' include/ruminate.h | sort; }
+declared() { sed -nE 's/^(RUM_MUST_USE )?[a-z].*[ *](rum_[a-z0-9_]+)\(.*/\2/p' include/ruminate.h | sort; }
 
 symbols() {
     section "exported symbols"
@@ -70,10 +71,25 @@ languages() {
         for standard in c99 c11 c17 c2x; do
             clang -std=$standard $POSIX $WARN -fsyntax-only -Iinclude ffi/tests/c/*.c
         done
-        # As Swift imports it.
-        echo '@import CRuminate; int main(void) { return rum_check_abi(RUM_ABI_VERSION); }' |
-            clang -fmodules -fmodules-cache-path="$OUT/modules" $WARN -fsyntax-only -fmodule-map-file=include/module.modulemap \
-                -x objective-c -
+        modules
+    fi
+}
+
+# The header as Swift imports it: through the module map of the framework, and through that of the installed library.
+modules() {
+    local program='int main(void) { return rum_check_abi(RUM_ABI_VERSION); }'
+    local flags="-fmodules -fmodules-cache-path=$OUT/modules $WARN -fsyntax-only -x objective-c"
+    rm -rf "$OUT/modules"
+    echo "@import CRuminate; $program" | clang $flags -fmodule-map-file=include/module.modulemap -
+    echo "@import CRuminate; $program" | clang $flags -Iinclude -fmodule-map-file=ffi/swift/Sources/CRuminate/module.modulemap -
+}
+
+swift() {
+    section "Swift package"
+    command -v clang >/dev/null || { install_apt clang && modules; }
+    python3 scripts/check-swift.py
+    if command -v swiftc >/dev/null; then
+        swiftc -parse ffi/swift/Sources/Ruminate/*.swift examples/SolverModel.swift
     fi
 }
 
@@ -88,6 +104,7 @@ compile() {
 plain() {
     symbols
     languages
+    swift
     wrapper
     examples
     section "conformance"
@@ -186,6 +203,22 @@ size() {
     [ "$bytes" -le "$BUDGET" ]
 }
 
+# What changed since the last tag: additions are fine, anything else is another ABI.
+abi() {
+    section "ABI since the last tag"
+    local tag
+    tag=$(git describe --tags --abbrev=0 2>/dev/null) || { echo "there is no tag to compare with"; return; }
+    command -v abidiff >/dev/null || install_apt abigail-tools
+    rm -rf "$OUT/tag" && git worktree prune && git worktree add --detach "$OUT/tag" "$tag" >/dev/null
+    (cd "$OUT/tag" && cargo build --release -p ruminate-ffi --target-dir "$OUT/tag-target")
+    local status=0
+    abidiff --headers-dir1 "$OUT/tag/include" --headers-dir2 include \
+        "$OUT/tag-target/release/libruminate.so" "$OUT/lib/libruminate.so" || status=$?
+    git worktree remove --force "$OUT/tag"
+    # Bits of abidiff's status: 1 and 2 are its own errors, 4 a change, 8 one that breaks programs.
+    [ $((status & 11)) = 0 ]
+}
+
 valgrind_() {
     section "conformance under valgrind"
     command -v valgrind >/dev/null || install_apt valgrind
@@ -211,6 +244,7 @@ for what in "${@:-plain}"; do
     valgrind) valgrind_ ;;
     sanitize) sanitize ;;
     size) size ;;
-    *) echo "no test is called $what; there are: plain, valgrind, sanitize, size" >&2 && exit 2 ;;
+    abi) abi ;;
+    *) echo "no test is called $what; there are: plain, valgrind, sanitize, size, abi" >&2 && exit 2 ;;
     esac
 done

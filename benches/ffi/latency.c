@@ -1,8 +1,10 @@
-/* What the C interface costs, and how fast a run is cancelled: latency MODEL [ROUNDS]
+/* What the C interface costs, and how fast work is cancelled: latency MODEL [ROUNDS]
  *
  * Overhead is the time from rum_run_search to the end of rum_run_wait beyond what the library counts for the search itself (its
  * prompt is tokens, so that no template is rendered), and the time that the same search takes longer when all its events are pulled. Latency is the time from rum_cancel_cancel to the
- * end of rum_run_wait, from another thread than the run's, at random moments of the prompt and of decoding. */
+ * end of rum_run_wait, from another thread than the run's, at random moments of the prompt, of decoding, of scoring by a reward model
+ * in an engine of its own (the same model), of training, and to the return of rum_model_open while it reads and packs. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +99,71 @@ static void overhead(rum_session *session, const tokens *text, int rounds) {
            quantile(plain, rounds, 0.5), quantile(beyond, rounds, 0.5), quantile(pulled, rounds, 0.5), rounds);
 }
 
-static void cancelled(rum_session *session, const char *what, const tokens *text, int rounds, double longest_ms) {
+/* What is cancelled. */
+typedef struct work {
+    const char *path;
+    rum_session *session;
+    rum_judge *judge;
+    rum_preferences *preferences;
+    const tokens *text;
+} work;
+
+static rum_run *start_search(const work *w, const rum_cancel *cancel) { return start(w->session, w->text, 8, 512, 0, cancel); }
+
+static rum_run *start_scoring(const work *w, const rum_cancel *cancel) {
+    rum_prompt prompt;
+    rum_search search;
+    rum_run_options options;
+    rum_run *run = NULL;
+    check(rum_prompt_init(&prompt, sizeof prompt));
+    check(rum_search_init(&search, sizeof search));
+    check(rum_run_options_init(&options, sizeof options));
+    prompt.kind = RUM_PROMPT_TOKENS;
+    prompt.tokens = w->text->ids;
+    prompt.n_tokens = w->text->n;
+    prompt.question.ptr = QUESTION;
+    prompt.question.len = SIZE_MAX;
+    search.algo = RUM_ALGO_BEAM;
+    search.n = 16;
+    /* Short steps, so that most of the time goes to the judge. */
+    search.step_tokens = 4;
+    options.judge = w->judge;
+    options.cancel = cancel;
+    options.events = 0;
+    check(rum_run_search(w->session, &prompt, &search, &options, &run));
+    return run;
+}
+
+static rum_run *start_training(const work *w, const rum_cancel *cancel) {
+    rum_training training;
+    rum_run_options options;
+    rum_run *run = NULL;
+    check(rum_training_init(&training, sizeof training));
+    check(rum_run_options_init(&options, sizeof options));
+    training.epochs = 1000000;
+    options.cancel = cancel;
+    options.events = 0;
+    check(rum_run_train(w->preferences, &training, &options, &run));
+    return run;
+}
+
+static void report(const char *what, double *latency, int hit, double pass) {
+    if (hit == 0) return;
+    printf("cancelled in %s: p50 %.2f ms", what, quantile(latency, hit, 0.5));
+    printf(", p99 %.2f ms, worst %.2f ms of %d", quantile(latency, hit, 0.99), latency[hit - 1], hit);
+    if (pass > 0) printf("; a pass takes %.2f ms", pass);
+    printf("\n");
+}
+
+static void nap(double ms) {
+    struct timespec pause;
+    pause.tv_sec = (time_t)(ms / 1e3);
+    pause.tv_nsec = (long)((ms - 1e3 * (double)pause.tv_sec) * 1e6);
+    nanosleep(&pause, NULL);
+}
+
+static void cancelled(const char *what, rum_run *(*begin_run)(const work *, const rum_cancel *), const work *w, int rounds,
+                      double longest_ms) {
     static double latency[MOST];
     double pass = 0;
     int i, hit = 0;
@@ -107,13 +173,10 @@ static void cancelled(rum_session *session, const char *what, const tokens *text
         rum_run *run;
         rum_result result;
         rum_usage usage;
-        struct timespec pause;
-        double begin, delay = longest_ms * rand() / RAND_MAX;
+        double begin;
         check(rum_cancel_new(&cancel));
-        run = start(session, text, 8, 512, 0, cancel);
-        pause.tv_sec = (time_t)(delay / 1e3);
-        pause.tv_nsec = (long)((delay - 1e3 * (double)pause.tv_sec) * 1e6);
-        nanosleep(&pause, NULL);
+        run = begin_run(w, cancel);
+        nap(longest_ms * rand() / RAND_MAX);
         begin = now_ms();
         check(rum_cancel_cancel(cancel));
         check(rum_run_wait(run, UINT64_MAX, NULL));
@@ -127,11 +190,66 @@ static void cancelled(rum_session *session, const char *what, const tokens *text
         check(rum_run_free(run));
         check(rum_cancel_free(cancel));
     }
-    if (hit == 0) return;
-    printf("cancelled in %s: p50 %.2f ms", what, quantile(latency, hit, 0.5));
-    printf(", p99 %.2f ms, worst %.2f ms of %d", quantile(latency, hit, 0.99), latency[hit - 1], hit);
-    if (pass > 0) printf("; a pass takes %.2f ms", pass);
-    printf("\n");
+    report(what, latency, hit, pass);
+}
+
+typedef struct loading {
+    const char *path;
+    rum_cancel *cancel;
+    double end;
+    rum_status status;
+} loading;
+
+static void *load(void *user) {
+    loading *l = user;
+    rum_model_options options;
+    rum_model *model = NULL;
+    check(rum_model_options_init(&options, sizeof options));
+    options.load = RUM_LOAD_READ;
+    options.pack = 1;
+    l->status = rum_model_open(NULL, l->path, SIZE_MAX, &options, l->cancel, &model);
+    l->end = now_ms();
+    rum_model_free(model);
+    return NULL;
+}
+
+static void cancelled_loading(const char *path, int rounds) {
+    static double latency[MOST];
+    loading l = {path, NULL, 0, RUM_OK};
+    double begin = now_ms(), whole;
+    int i, hit = 0;
+    load(&l);
+    whole = l.end - begin;
+    for (i = 0; i < rounds; i++) {
+        pthread_t thread;
+        check(rum_cancel_new(&l.cancel));
+        if (pthread_create(&thread, NULL, load, &l) != 0) exit(1);
+        nap(0.9 * whole * rand() / RAND_MAX);
+        begin = now_ms();
+        check(rum_cancel_cancel(l.cancel));
+        pthread_join(thread, NULL);
+        if (l.status == RUM_ERR_CANCELLED) latency[hit++] = l.end - begin;
+        check(rum_cancel_free(l.cancel));
+    }
+    report("loading", latency, hit, 0);
+}
+
+static rum_preferences *preferences(const rum_model *model) {
+    rum_preferences *list = NULL;
+    rum_preference row;
+    rum_prompt prompt;
+    int i;
+    check(rum_preferences_new(model, &list));
+    check(rum_prompt_init(&prompt, sizeof prompt));
+    prompt.text.ptr = QUESTION;
+    prompt.text.len = SIZE_MAX;
+    check(rum_preference_init(&row, sizeof row));
+    row.prompt = &prompt;
+    row.chosen.ptr = "2*9=18\n45-18=27\n#### 27";
+    row.rejected.ptr = "2*9=19\n45-19=26\n#### 26";
+    row.chosen.len = row.rejected.len = SIZE_MAX;
+    for (i = 0; i < 8; i++) check(rum_preferences_add(list, &row));
+    return list;
 }
 
 int main(int argc, char **argv) {
@@ -141,6 +259,7 @@ int main(int argc, char **argv) {
     static tokens question, prompt;
     int rounds = argc > 2 ? atoi(argv[2]) : 100;
     rum_model_info info;
+    work w = {argv[1], NULL, NULL, NULL, NULL};
     double unused, begin, prompt_ms;
     if (argc < 2 || rounds < 1 || rounds > MOST) return 2;
     check(rum_model_open(NULL, argv[1], SIZE_MAX, NULL, NULL, &model));
@@ -154,16 +273,35 @@ int main(int argc, char **argv) {
         prompt.n += question.n;
     }
     overhead(session, &question, rounds);
+    w.session = session;
+    w.text = &question;
     begin = now_ms();
     (void)search_once(session, &question, 0, &unused);
-    cancelled(session, "decoding", &question, rounds, now_ms() - begin);
+    cancelled("decoding", start_search, &w, rounds, now_ms() - begin);
     /* How long the prompt takes: one token behind it. */
     begin = now_ms();
     run = start(session, &prompt, 1, 1, 0, NULL);
     check(rum_run_wait(run, UINT64_MAX, NULL));
     prompt_ms = now_ms() - begin;
     check(rum_run_free(run));
-    cancelled(session, "the prompt", &prompt, rounds, prompt_ms * 0.8);
+    w.text = &prompt;
+    cancelled("the prompt", start_search, &w, rounds, prompt_ms * 0.8);
+    w.text = &question;
+    if (rum_judge_open_model(NULL, RUM_CONVENTION_TOKEN_PAIR, argv[1], SIZE_MAX, NULL, 0, NULL, &w.judge) == RUM_OK) {
+        run = start_scoring(&w, NULL);
+        begin = now_ms();
+        check(rum_run_wait(run, UINT64_MAX, NULL));
+        prompt_ms = now_ms() - begin;
+        check(rum_run_free(run));
+        cancelled("scoring", start_scoring, &w, rounds, prompt_ms * 0.8);
+    } else {
+        printf("scoring: %s\n", rum_last_error());
+    }
+    w.preferences = preferences(model);
+    cancelled("training", start_training, &w, rounds, 1000);
+    cancelled_loading(argv[1], rounds);
+    check(rum_judge_free(w.judge));
+    check(rum_preferences_free(w.preferences));
     check(rum_session_free(session));
     check(rum_model_free(model));
     return 0;
