@@ -198,7 +198,7 @@ public struct Question: Sendable {
 }
 
 /// How samples are drawn, and what is kept of them.
-public struct Collection: Sendable {
+public struct Sampling: Sendable {
     /// Names the question set.
     public var data: String
     /// Samples of every question.

@@ -39,7 +39,7 @@ func check(_ status: Int32) throws {
 }
 
 /// The library's version, and whether the package fits it.
-public enum Ruminate {
+public enum Library {
     /// "MAJOR.MINOR.PATCH" of the library.
     public static var version: String { String(cString: rum_version()) }
 

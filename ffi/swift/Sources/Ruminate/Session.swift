@@ -161,7 +161,7 @@ public actor Session {
     }
 
     /// Starts sampling solutions of questions with known answers.
-    public func collect(_ questions: [Question], as collection: Collection, options: RunOptions = RunOptions()) throws -> Run {
+    public func collect(_ questions: [Question], as sampling: Sampling, options: RunOptions = RunOptions()) throws -> Run {
         let texts = Texts()
         let given = questions.map { question in
             rum_question(
@@ -171,7 +171,7 @@ public actor Session {
         return try options.start { accompanying, raw in
             try given.withUnsafeBufferPointer { buffer in
                 let pointers: [UnsafePointer<rum_question>?] = buffer.indices.map { buffer.baseAddress?.advanced(by: $0) }
-                try collection.lend(texts) { how in
+                try sampling.lend(texts) { how in
                     try check(rum_run_collect(handle.raw, pointers, pointers.count, &how, &accompanying, &raw))
                 }
             }

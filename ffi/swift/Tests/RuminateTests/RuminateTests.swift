@@ -13,7 +13,7 @@ final class RuminateTests: XCTestCase {
     }
 
     func testASearchAnswers() async throws {
-        try Ruminate.checkABI()
+        try Library.checkABI()
         let run = try await session().solve(.question(Self.question))
         var done = 0
         for try await event in run.events {
