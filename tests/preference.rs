@@ -148,6 +148,26 @@ fn singles_are_measured_as_a_step_measures_them() {
 }
 
 #[test]
+fn singles_are_split_into_passes_and_their_sums_stay() {
+    let (model, team) = (tiny("llama"), Team::new(1).unwrap());
+    let steps = |micro_batch_tokens: usize| {
+        let params = TrainParams { loss: Loss::by_name("kto").unwrap(), batch: 6, micro_batch_tokens, ..params() };
+        let mut trainer = trainer(&model, &team, params, singles(6));
+        (run(&mut trainer, 4), bits(trainer.adapter()))
+    };
+    let (together, _) = steps(1 << 20);
+    for micro_batch_tokens in [1, 20] {
+        let (apart, _) = steps(micro_batch_tokens);
+        for (a, b) in apart.iter().zip(&together) {
+            assert_eq!((a.measured.tokens, a.measured.accuracy), (b.measured.tokens, b.measured.accuracy));
+            let close = |x: f64, y: f64| (x - y).abs() < 1e-5 * y.abs().max(1e-2);
+            assert!(close(a.measured.loss, b.measured.loss) && close(a.grad_norm, b.grad_norm), "{a:?} {b:?}");
+        }
+    }
+    assert!(together.iter().any(|step| step.measured.loss != together[0].measured.loss));
+}
+
+#[test]
 fn a_saved_run_goes_on_as_if_it_had_never_stopped() {
     let (model, team) = (tiny("qwen3"), Team::new(1).unwrap());
     let folder = tempfile::tempdir().unwrap();

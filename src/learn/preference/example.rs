@@ -15,6 +15,10 @@ use crate::text::{EncodeOptions, TokenId, Tokenizer};
 pub struct Preference {
     /// What both completions go on from.
     pub prompt: String,
+    /// Its tokens, for a vocabulary that spells `prompt` with them: where encoding the text gives others, such as with one blank
+    /// more behind a control token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompt_tokens: Vec<TokenId>,
     /// The better completion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chosen: Option<String>,
@@ -79,11 +83,7 @@ impl Preference {
     /// As tokens of `tokenizer`.
     pub fn encode(&self, tokenizer: &Tokenizer) -> Result<Example> {
         self.check()?;
-        let options = EncodeOptions { add_special: false, parse_special: true };
-        let mut prompt = tokenizer.encode(&self.prompt, options)?;
-        if let Some(bos) = tokenizer.bos().filter(|bos| tokenizer.add_bos() && prompt.first() != Some(bos)) {
-            prompt.insert(0, bos);
-        }
+        let prompt = self.encode_prompt(tokenizer)?;
         let end = tokenizer.eot().or(tokenizer.eos());
         let completion = |(text, open): (&String, bool)| -> Result<Vec<TokenId>> {
             // It goes on from the prompt, so nothing is put before its first word.
@@ -108,6 +108,29 @@ impl Preference {
         Ok(example)
     }
 
+    /// Leaves the prompt's tokens out where its text gives the same.
+    pub fn settle_prompt(&mut self, tokenizer: &Tokenizer) -> Result<()> {
+        let tokens = std::mem::take(&mut self.prompt_tokens);
+        if self.encode_prompt(tokenizer)? != tokens {
+            self.prompt_tokens = tokens;
+        }
+        Ok(())
+    }
+
+    fn encode_prompt(&self, tokenizer: &Tokenizer) -> Result<Vec<TokenId>> {
+        let known = self.prompt_tokens.iter().all(|&token| (token as usize) < tokenizer.vocab_len());
+        // Tokens of another vocabulary spell something else.
+        let given = !self.prompt_tokens.is_empty() && known;
+        if given && tokenizer.decode(&self.prompt_tokens, true) == self.prompt.as_bytes() {
+            return Ok(self.prompt_tokens.clone());
+        }
+        let mut prompt = tokenizer.encode(&self.prompt, EncodeOptions { add_special: false, parse_special: true })?;
+        if let Some(bos) = tokenizer.bos().filter(|bos| tokenizer.add_bos() && prompt.first() != Some(bos)) {
+            prompt.insert(0, bos);
+        }
+        Ok(prompt)
+    }
+
     fn check(&self) -> Result<()> {
         let pair =
             self.chosen.is_some() && self.rejected.is_some() && self.completion.is_none() && self.label.is_none();
@@ -126,6 +149,11 @@ impl Preference {
 }
 
 impl Example {
+    /// Its completions.
+    pub(super) fn slices(&self) -> Vec<&[TokenId]> {
+        self.completions.iter().map(Vec::as_slice).collect()
+    }
+
     /// Tokens of its longest completion.
     pub fn longest(&self) -> usize {
         self.completions.iter().map(Vec::len).max().unwrap_or(0)
@@ -160,4 +188,55 @@ pub fn digest(examples: &[Example]) -> String {
         }
     }
     digest.hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::text::VocabSource;
+
+    /// A SentencePiece vocabulary: bytes, `hi`, and `<turn>` between turns; a blank is put before every text.
+    fn tokenizer(pieces: [&str; 5]) -> Tokenizer {
+        let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>", "<turn>"].map(String::from).to_vec();
+        tokens.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>")));
+        tokens.extend(pieces.map(String::from));
+        let source = VocabSource {
+            model: "llama".into(),
+            token_type: Some([2, 3, 3, 3].into_iter().chain([6; 256]).chain([1; 5]).collect()),
+            scores: Some(vec![0.0; tokens.len()]),
+            tokens,
+            add_bos_token: Some(true),
+            bos_token_id: Some(1),
+            eos_token_id: Some(2),
+            ..VocabSource::default()
+        };
+        Tokenizer::new(&source, &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_keeps_its_tokens_where_its_text_has_others() {
+        let tokenizer = tokenizer(["▁", "h", "i", "▁h", "▁hi"]);
+        let options = EncodeOptions { add_special: false, parse_special: true };
+        let tokens = tokenizer.encode("<s>hi<turn>hi", options).unwrap();
+        let prompt = String::from_utf8(tokenizer.decode(&tokens, true)).unwrap();
+        let completions = (Some(" hi".to_owned()), Some(" ho".to_owned()));
+        let text_only = Preference { prompt, chosen: completions.0, rejected: completions.1, ..Preference::default() };
+        assert_ne!(text_only.encode(&tokenizer).unwrap().prompt, tokens, "the text alone has one blank more");
+        let mut row = Preference { prompt_tokens: tokens.clone(), ..text_only.clone() };
+        row.settle_prompt(&tokenizer).unwrap();
+        let row = Preference::parse(&serde_json::to_string(&row).unwrap()).unwrap().remove(0);
+        let example = row.encode(&tokenizer).unwrap();
+        assert_eq!(example.prompt, tokens);
+        assert_eq!(example.completions[0], [tokens[1], 2], "a completion goes on without a blank of its own");
+        // Where the text says it all, nothing is kept beside it.
+        let mut plain = Preference { prompt: "hi".into(), prompt_tokens: vec![1, tokens[1]], ..text_only.clone() };
+        plain.settle_prompt(&tokenizer).unwrap();
+        assert!(plain.prompt_tokens.is_empty());
+        // Tokens of another vocabulary, and such as there are not, are not believed.
+        let other = self::tokenizer(["▁", "h", "a", "▁h", "▁ha"]);
+        assert_eq!(row.encode(&other).unwrap().prompt, text_only.encode(&other).unwrap().prompt);
+        let beyond = Preference { prompt: "\u{FFFD}".into(), prompt_tokens: vec![u32::MAX], ..text_only };
+        assert!(beyond.encode(&tokenizer).unwrap().prompt.iter().all(|&token| token < 265));
+    }
 }

@@ -131,23 +131,56 @@ impl<'a> Trainer<'a> {
         check_examples(examples, self.params.loss)?;
         let mut total = Totals::default();
         for batch in 0..examples.len().div_ceil(self.params.batch) {
-            let mut judged = Vec::new();
-            for i in (batch * self.params.batch..examples.len()).take(self.params.batch) {
-                let (example, mismatch) = with_mismatch(examples, i)?;
-                let completions = self.completions(example, mismatch);
+            let batch: Vec<usize> = (batch * self.params.batch..examples.len()).take(self.params.batch).collect();
+            let kl = self.reference_point(examples, &batch, &mut total, interrupt)?;
+            for &i in &batch {
+                let example = nth(examples, i)?;
                 let mut forest = Forest::default();
-                forest.add(&example.prompt, &completions)?;
-                let n_layer = self.model.config().n_layer;
-                let below = self.trunk.forward(&forest, self.trunk.embed(&forest)?, 0..self.lowest, None, interrupt)?;
-                let reference = self.reference_of(&forest, &below, interrupt)?;
-                let above = self.trunk.forward(&forest, below, self.lowest..n_layer, Some(&self.adapter), interrupt)?;
-                let policy = self.trunk.logprobs(&forest, &above)?;
-                total.tokens += forest.n_rows();
-                judged.push((example, scored(&policy, &reference, 0..completions.len())));
+                let sequences = forest.add(&example.prompt, &example.slices())?;
+                let scored = self.score(&forest, &mut total, interrupt)?;
+                let scored = scored.get(sequences).unwrap_or_default().to_vec();
+                self.judge(&[(example, scored)], kl, &mut total);
             }
-            self.judge(&judged, &mut total);
         }
         Ok(total.mean())
+    }
+
+    /// What the sequences of a forest score under the base and under the adapter as it is.
+    fn score(&self, forest: &Forest, total: &mut Totals, interrupt: &Interrupt) -> Result<Vec<Scored>> {
+        let n_layer = self.model.config().n_layer;
+        let below = self.trunk.forward(forest, self.trunk.embed(forest)?, 0..self.lowest, None, interrupt)?;
+        let reference = self.reference_of(forest, &below, interrupt)?;
+        let above = self.trunk.forward(forest, below, self.lowest..n_layer, Some(&self.adapter), interrupt)?;
+        total.tokens += forest.n_rows();
+        Ok(scored(&self.trunk.logprobs(forest, &above)?, &reference, 0..forest.n_sequences()))
+    }
+
+    /// KTO's reference point for these examples: how far the adapted model is from the base on completions that belong to other
+    /// prompts, times beta, at least 0. Nothing flows back through it, so that it takes passes of its own; a loss over pairs has none.
+    fn reference_point(
+        &self,
+        examples: &[Example],
+        batch: &[usize],
+        total: &mut Totals,
+        interrupt: &Interrupt,
+    ) -> Result<f64> {
+        if !self.params.loss.takes_singles() {
+            return Ok(0.0);
+        }
+        let mismatched = batch.iter().map(|&i| with_mismatch(examples, i)).collect::<Result<Vec<_>>>()?;
+        let rows = |(example, other): &(&Example, &Example)| example.prompt.len() + other.longest();
+        let (mut rest, mut sum) = (mismatched.as_slice(), 0.0);
+        while !rest.is_empty() {
+            let (these, later) = rest.split_at(self.fit_together(rest.iter().map(rows)));
+            rest = later;
+            let mut forest = Forest::default();
+            for (example, other) in these {
+                forest.add(&example.prompt, &other.slices())?;
+            }
+            let scored = self.score(&forest, total, interrupt)?;
+            sum += scored.iter().map(|s| s.logprob - s.reference).sum::<f64>();
+        }
+        Ok((self.params.beta * sum / batch.len().max(1) as f64).max(0.0))
     }
 
     /// The examples of a step: every pass over all of them has an order of its own.
@@ -164,34 +197,39 @@ impl<'a> Trainer<'a> {
     /// Measures these examples and adds the gradient of the sum of their losses to `grads`.
     fn pass_over(&mut self, batch: &[usize], grads: &mut Adapter, interrupt: &Interrupt) -> Result<Measured> {
         let mut total = Totals::default();
+        let kl = self.reference_point(&self.examples, batch, &mut total, interrupt)?;
         let mut rest = batch;
         while !rest.is_empty() {
-            let (these, later) = rest.split_at(self.fit_together(rest));
+            let rows = rest.iter().map(|&i| self.examples.get(i).map_or(0, Example::n_tokens));
+            let (these, later) = rest.split_at(self.fit_together(rows));
             rest = later;
-            self.pass(these, grads, &mut total, interrupt)?;
+            self.pass(these, kl, grads, &mut total, interrupt)?;
         }
         Ok(total.mean())
     }
 
-    /// How many of these examples one pass takes. A reference point that singles share keeps a batch of them together.
-    fn fit_together(&self, batch: &[usize]) -> usize {
-        if self.params.loss.takes_singles() {
-            return batch.len();
-        }
-        let rows = |&i: &usize| self.examples.get(i).map_or(0, Example::n_tokens);
-        let sums = batch.iter().map(rows).scan(0, |sum, rows| {
+    /// How many examples of so many rows one pass takes, from the first on.
+    fn fit_together(&self, rows: impl Iterator<Item = usize>) -> usize {
+        let sums = rows.scan(0, |sum, rows| {
             *sum += rows;
             Some(*sum)
         });
         sums.take_while(|&sum| sum <= self.params.micro_batch_tokens).count().max(1)
     }
 
-    fn pass(&mut self, these: &[usize], grads: &mut Adapter, total: &mut Totals, interrupt: &Interrupt) -> Result<()> {
+    fn pass(
+        &mut self,
+        these: &[usize],
+        kl: f64,
+        grads: &mut Adapter,
+        total: &mut Totals,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         let mut forest = Forest::default();
         let mut sequences = Vec::new();
         for &i in these {
-            let (example, mismatch) = with_mismatch(&self.examples, i)?;
-            sequences.push(forest.add(&example.prompt, &self.completions(example, mismatch))?);
+            let example = nth(&self.examples, i)?;
+            sequences.push(forest.add(&example.prompt, &example.slices())?);
         }
         let x = self.below(these, &forest, interrupt)?;
         let reference = self.references_of(these, &sequences, &forest, &x, interrupt)?;
@@ -200,17 +238,10 @@ impl<'a> Trainer<'a> {
         total.tokens += forest.n_rows();
         let mut judged = Vec::new();
         for (&i, sequences) in these.iter().zip(&sequences) {
-            judged.push((with_mismatch(&self.examples, i)?.0, scored(policy, &reference, sequences.clone())));
+            judged.push((nth(&self.examples, i)?, scored(policy, &reference, sequences.clone())));
         }
-        let weights: Vec<f64> = self.judge(&judged, total).into_iter().flatten().collect();
+        let weights: Vec<f64> = self.judge(&judged, kl, total).into_iter().flatten().collect();
         self.trunk.backward(&forest, tape, &weights, &self.adapter, grads, interrupt)
-    }
-
-    /// The completions that are scored: a single's reference point needs one that does not belong to it.
-    fn completions<'b>(&self, example: &'b Example, mismatch: &'b Example) -> Vec<&'b [u32]> {
-        let own = example.completions.iter();
-        let other = mismatch.completions.iter().take(usize::from(self.params.loss.takes_singles()));
-        own.chain(other).map(Vec::as_slice).collect()
     }
 
     /// The states before the lowest trained layer, from the last time where they were kept.
@@ -226,8 +257,8 @@ impl<'a> Trainer<'a> {
         let n_embd = self.model.config().n_embd;
         let mut row = 0;
         for &i in these {
-            let (example, mismatch) = with_mismatch(&self.examples, i)?;
-            let rows = Forest::rows_of(&example.prompt, &self.completions(example, mismatch));
+            let example = nth(&self.examples, i)?;
+            let rows = Forest::rows_of(&example.prompt, &example.slices());
             let bytes = rows * n_embd * size_of::<f32>();
             let states = x.get(row * n_embd..(row + rows) * n_embd);
             if let (Some(place @ None), Some(states), true) =
@@ -272,12 +303,10 @@ impl<'a> Trainer<'a> {
         Ok(self.trunk.logprobs(forest, &x)?.sequences)
     }
 
-    /// The gradients at every example's log-probabilities; what they come to is added to `total`.
-    fn judge(&self, examples: &[(&Example, Vec<Scored>)], total: &mut Totals) -> Vec<Vec<f64>> {
+    /// The gradients at every example's log-probabilities, singles held against the reference point `kl`; what they come to is added
+    /// to `total`.
+    fn judge(&self, examples: &[(&Example, Vec<Scored>)], kl: f64, total: &mut Totals) -> Vec<Vec<f64>> {
         let (loss, beta) = (self.params.loss, self.params.beta);
-        let log_ratio = |s: &Scored| s.logprob - s.reference;
-        let apart: Vec<f64> = examples.iter().filter_map(|(_, s)| s.get(1)).map(log_ratio).collect();
-        let kl = (beta * apart.iter().sum::<f64>() / apart.len().max(1) as f64).max(0.0);
         let mut grads = Vec::new();
         for (example, scored) in examples {
             match (example.feedback, scored.as_slice()) {
@@ -290,11 +319,10 @@ impl<'a> Trainer<'a> {
                     total.add_pair(&pair, chosen, rejected);
                     grads.push(pair.grads.to_vec());
                 }
-                (Feedback::Single(good), &[own, _]) => {
+                (Feedback::Single(good), &[own]) => {
                     let single = loss.of_single(beta, own, good, kl);
                     total.add_single(&single, own, good);
-                    // Nothing flows back through the reference point.
-                    grads.push(vec![single.grad, 0.0]);
+                    grads.push(vec![single.grad]);
                 }
                 _ => grads.push(vec![0.0; scored.len()]),
             }
@@ -311,10 +339,14 @@ fn scored(policy: &Logprobs, reference: &[f64], sequences: std::ops::Range<usize
 
 /// An example, and the next one with another prompt: its completion stands for a text that does not belong to the first's.
 fn with_mismatch(examples: &[Example], i: usize) -> Result<(&Example, &Example)> {
-    let example = examples.get(i).ok_or_else(|| Error::new(ErrorKind::Internal, format!("there is no example {i}")))?;
+    let example = nth(examples, i)?;
     let others = examples.iter().cycle().skip(i + 1).take(examples.len());
     let other = others.into_iter().find(|other| other.prompt != example.prompt);
     Ok((example, other.unwrap_or(example)))
+}
+
+fn nth(examples: &[Example], i: usize) -> Result<&Example> {
+    examples.get(i).ok_or_else(|| Error::new(ErrorKind::Internal, format!("there is no example {i}")))
 }
 
 /// Tokens of the longest completion.
