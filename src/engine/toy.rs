@@ -48,9 +48,14 @@ struct Cell {
     refs: usize,
 }
 
+/// The logits behind a path of tokens.
+pub(crate) type Rule = fn(&[TokenId]) -> Vec<f32>;
+
 pub(crate) struct ToyEngine {
     info: ModelInfo,
     pub faults: Faults,
+    /// Logits by the whole path, in place of the hash.
+    pub rule: Option<Rule>,
     pub passes: usize,
     /// The most branches in one pass.
     pub widest: usize,
@@ -81,6 +86,7 @@ impl ToyEngine {
         Self {
             info,
             faults: Faults::default(),
+            rule: None,
             passes: 0,
             widest: 0,
             computed: 0,
@@ -167,7 +173,18 @@ impl ToyEngine {
         })
     }
 
+    /// The tokens from the root to `tip`.
+    fn path(&self, tip: usize) -> Vec<TokenId> {
+        let cells = std::iter::successors(self.cells.get(&tip), |cell| self.cells.get(&cell.parent));
+        let mut path: Vec<TokenId> = cells.map(|cell| cell.token).collect();
+        path.reverse();
+        path
+    }
+
     fn logits(&self, tip: usize) -> Vec<f32> {
+        if let Some(rule) = self.rule {
+            return rule(&self.path(tip));
+        }
         let path @ [last, before, third] = self.trigram(tip);
         let depth = self.depth(tip) as u64;
         let mut logits: Vec<f32> =

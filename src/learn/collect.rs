@@ -1,13 +1,18 @@
-//! Samples of one question, every step labelled with its solution's outcome.
+//! Samples of one question with labelled steps.
 
-use super::recorder::{Recorded, Recorder};
-use super::rows::{Block, Row};
+use std::collections::BTreeMap;
+
+use super::grow::{Grower, Grown, Solution};
+use super::labels::Labels;
+use super::recorder::Recorder;
+use super::rows::{Block, Label, Row};
+use super::{first_error, tree_value};
 use crate::engine::{Engine, SamplerParams, Tap};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::observe::{CancelToken, Observer};
-use crate::reward::Judge;
+use crate::reward::StepId;
 use crate::reward::verify::Verifier;
-use crate::search::{Algo, EarlyStop, SearchParams, StopReason, Vocabulary, Vote, solve};
+use crate::search::{Algo, EarlyStop, SearchParams, Vocabulary, Vote};
 use crate::text::TokenId;
 
 /// A question with a known answer.
@@ -44,15 +49,26 @@ pub fn sampling(n: usize, sampler: SamplerParams, max_tokens: u64, seed: u64) ->
     }
 }
 
-/// Draws the samples of one question and labels their steps; `None` when it was cancelled.
+/// How the samples of a question are drawn and labelled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectParams {
+    /// Those of [`sampling`].
+    pub search: SearchParams,
+    /// What steps are held against.
+    pub labels: Labels,
+}
+
+/// Draws the samples of one question and labels their steps; `None` when it was cancelled. The recorder holds the tree of all that
+/// was drawn.
 ///
-/// `params` are those of [`sampling`]; every question gets random numbers of its own. A sample that was cut off before its end
-/// has failed, whatever number it holds. Errors as [`solve`].
+/// Every question gets random numbers of its own. A sample that was cut off before its end has failed, whatever number it holds.
+/// Steps about which the labels say nothing have no row. Errors as [`solve`](crate::search::solve), and
+/// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for labels out of range.
 pub fn collect<E, V>(
     engine: &mut E,
     vocabulary: &V,
     question: &Question<'_>,
-    params: &SearchParams,
+    params: &CollectParams,
     recorder: &mut Recorder,
     observer: &mut dyn Observer,
     cancel: &CancelToken,
@@ -61,23 +77,76 @@ where
     E: Engine + ?Sized,
     V: Vocabulary,
 {
-    let params = SearchParams { seed: params.seed.wrapping_add(question.number), ..params.clone() };
-    let judge: &mut dyn Judge = recorder;
-    let (prompt, text) = (question.prompt, question.text);
-    let outcome = solve(engine, vocabulary, prompt, &params, Some(judge), text, observer, cancel)?;
-    if outcome.stop_reason == StopReason::Cancelled {
-        return Ok(None);
+    params.labels.validate()?;
+    *recorder = recorder.empty();
+    let mut grower = Grower { engine, vocabulary, question, params: &params.search, observer, cancel };
+    match labelled(&mut grower, params, recorder) {
+        Ok((grown, labels)) => Ok(Some(Block { question: question.number, rows: rows(recorder, &grown, &labels) })),
+        Err(error) if error.kind() == ErrorKind::Cancelled => Ok(None),
+        Err(error) => Err(error),
     }
-    let mut rows = Vec::new();
-    for (sample, path) in recorder.paths().iter().enumerate() {
-        let right = is_right(path, question.verifier);
-        let steps = path.iter().enumerate().filter(|(_, step)| step.features.count > 0);
-        rows.extend(steps.map(|(index, step)| Row::new(sample, index, right, step)));
-    }
-    Ok(Some(Block { question: question.number, rows }))
 }
 
-fn is_right(path: &[&Recorded], verifier: &dyn Verifier) -> bool {
-    let text: String = path.iter().map(|step| step.text.as_str()).collect();
-    path.last().is_some_and(|step| step.complete) && verifier.accepts(&text)
+fn labelled<E, V>(
+    grower: &mut Grower<'_, E, V>,
+    params: &CollectParams,
+    tree: &mut Recorder,
+) -> Result<(Grown, BTreeMap<StepId, Label>)>
+where
+    E: Engine + ?Sized,
+    V: Vocabulary,
+{
+    let mut grown = Grown::default();
+    grower.draw(tree, &mut grown, StepId::ROOT, params.search.n)?;
+    let labels = match &params.labels {
+        Labels::Outcome => by_outcome(&grown.solutions),
+        Labels::MonteCarlo { rollouts } => {
+            let samples = grown.solutions.clone();
+            for step in samples.iter().flat_map(|sample| sample.steps.split_last()).flat_map(|(_, steps)| steps) {
+                grower.draw(tree, &mut grown, *step, *rollouts)?;
+            }
+            let mut labels = by_outcome(&samples);
+            let shares = grown.shares.iter().filter(|(step, _)| **step != StepId::ROOT);
+            labels.extend(shares.map(|(&step, &share)| (step, Label::soft(share))));
+            labels
+        }
+        Labels::FirstError(params) => {
+            first_error::search(grower, tree, &mut grown, params)?;
+            // Where no sample is right, no step can be told to be the wrong one.
+            if grown.shares.get(&StepId::ROOT).is_some_and(|share| *share > 0.0) {
+                first_error::labels(&grown)
+            } else {
+                BTreeMap::new()
+            }
+        }
+        Labels::TreeValue(params) => {
+            first_error::search(grower, tree, &mut grown, params)?;
+            tree_value::labels(tree, &grown)
+        }
+    };
+    Ok((grown, labels))
+}
+
+fn by_outcome(solutions: &[Solution]) -> BTreeMap<StepId, Label> {
+    let each = |solution: &Solution| {
+        let label = Label::hard(solution.right);
+        solution.steps.iter().map(|&step| (step, label)).collect::<Vec<_>>()
+    };
+    solutions.iter().flat_map(each).collect()
+}
+
+/// The labelled steps, solution by solution; one that goes on from another's middle holds its own steps alone.
+fn rows(tree: &Recorder, grown: &Grown, labels: &BTreeMap<StepId, Label>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (sample, solution) in grown.solutions.iter().enumerate() {
+        let before = tree.path(solution.from).len();
+        for (index, id) in solution.steps.iter().enumerate() {
+            if let (Some(step), Some(&label)) = (tree.steps().get(id), labels.get(id))
+                && step.features.count > 0
+            {
+                rows.push(Row::new(sample, before + index, label, step));
+            }
+        }
+    }
+    rows
 }

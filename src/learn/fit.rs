@@ -52,8 +52,9 @@ pub enum Objective {
 pub struct FitParams {
     /// The network; without it, the one that does better on the validation questions.
     pub kind: Option<Kind>,
-    /// What a solution's outcome is the label of.
-    pub objective: Objective,
+    /// What labels are held against; without it, the product where they are solutions' outcomes, and each step where steps have
+    /// labels of their own.
+    pub objective: Option<Objective>,
     /// Units of the hidden layer; from 1 to 4096.
     pub n_hidden: usize,
     /// Penalties on the weights to try, on inputs of deviation 1 and a mean loss; some, none below 0.
@@ -63,9 +64,9 @@ pub struct FitParams {
 }
 
 impl Default for FitParams {
-    /// Both networks, the product of the steps, 64 hidden units, penalties from 0.0001 to 0.1.
+    /// Both networks, the objective that suits the labels, 64 hidden units, penalties from 0.0001 to 0.1.
     fn default() -> Self {
-        Self { kind: None, objective: Objective::Product, n_hidden: 64, l2: vec![1e-4, 1e-3, FIRST_L2, 1e-1], seed: 0 }
+        Self { kind: None, objective: None, n_hidden: 64, l2: vec![1e-4, 1e-3, FIRST_L2, 1e-1], seed: 0 }
     }
 }
 
@@ -100,6 +101,8 @@ pub fn fit(
     interrupt: &Interrupt,
 ) -> Result<(Head, Report)> {
     params.validate()?;
+    let by_outcome = if table.labels_steps() { Objective::Step } else { Objective::Product };
+    let objective = params.objective.unwrap_or(by_outcome);
     if let Some(test) = test {
         table.origin().check_same_model(test.origin())?;
     }
@@ -113,11 +116,12 @@ pub fn fit(
     check(table, &train, "fitting")?;
     check(table, &valid, "choosing and calibrating")?;
     check(test, &test_rows, "the figures")?;
-    let mut fitter = Fitter { table, train: &train, valid: &valid, params, team, interrupt, tried: Vec::new() };
+    let mut fitter =
+        Fitter { table, train: &train, valid: &valid, params, objective, team, interrupt, tried: Vec::new() };
     let best = fitter.best(observer)?;
     let (chosen, tried) = (best.tried.clone(), fitter.tried);
     let mut head = best.head(table)?;
-    calibrate(&mut head, &best.reading, table, &valid, params.objective, team, interrupt)?;
+    calibrate(&mut head, &best.reading, table, &valid, objective, team, interrupt)?;
     let figures = |table: &Table, rows: &[usize]| -> Result<PartFigures> {
         let value = |&row: &usize| {
             let (hidden, logprob) = best.reading.numbers(table, row);
@@ -137,7 +141,7 @@ pub fn fit(
         test_confidence: PartFigures::of(test, &test_rows, &confidence),
     };
     head.aggregation = report.valid_figures.best_aggregation();
-    head.provenance = provenance(table, params, &report);
+    head.provenance = provenance(table, params, objective, &report);
     head.validate()?;
     Ok((head, report))
 }
@@ -158,6 +162,7 @@ struct Fitter<'a> {
     train: &'a [usize],
     valid: &'a [usize],
     params: &'a FitParams,
+    objective: Objective,
     team: &'a Team,
     interrupt: &'a Interrupt,
     tried: Vec<Tried>,
@@ -179,7 +184,7 @@ struct Fitted {
 struct Part {
     x: Matrix,
     groups: Vec<Range<usize>>,
-    labels: Vec<bool>,
+    labels: Vec<f64>,
     weights: Vec<f64>,
 }
 
@@ -250,8 +255,8 @@ impl Fitter<'_> {
     }
 
     fn parts(&self, reading: &Reading) -> (Scale, Part, Part) {
-        let mut train = Part::of(self.table, self.train, reading.matrix(self.table, self.train), self.params.objective);
-        let mut valid = Part::of(self.table, self.valid, reading.matrix(self.table, self.valid), self.params.objective);
+        let mut train = Part::of(self.table, self.train, reading.matrix(self.table, self.train), self.objective);
+        let mut valid = Part::of(self.table, self.valid, reading.matrix(self.table, self.valid), self.objective);
         let scale = Scale::of(&train.x);
         train.x.normalize(&scale);
         valid.x.normalize(&scale);
@@ -266,8 +271,12 @@ impl Part {
             Objective::Product => table.samples(rows),
             Objective::Step => (0..rows.len()).map(|at| at..at + 1).collect(),
         };
-        let firsts = groups.iter().filter_map(|group| rows.get(group.start));
-        let labels = firsts.map(|&row| table.entry(row).right).collect();
+        // A solution is as right as its worst step; by its outcome, all of them are alike.
+        let label = |group: &Range<usize>| {
+            let values = rows.get(group.clone()).unwrap_or_default().iter().map(|&row| table.entry(row).value);
+            values.map(f64::from).fold(1.0, f64::min)
+        };
+        let labels = groups.iter().map(label).collect();
         let weights = match objective {
             Objective::Product => vec![1.0; groups.len()],
             Objective::Step => weights(table, rows),
@@ -364,12 +373,12 @@ fn calibrate(
 }
 
 /// Where the head comes from, for its file.
-fn provenance(table: &Table, params: &FitParams, report: &Report) -> Vec<(String, Value)> {
+fn provenance(table: &Table, params: &FitParams, objective: Objective, report: &Report) -> Vec<(String, Value)> {
     let count = |n: usize| Value::U32(u32::try_from(n).unwrap_or(u32::MAX));
     let figures = &report.test_figures;
     let mut keys: Vec<(&str, Value)> = vec![
-        ("prm.train.label", "outcome".into()),
-        ("prm.train.objective", if params.objective == Objective::Product { "product" } else { "step" }.into()),
+        ("prm.train.label", if table.labels_steps() { "step" } else { "outcome" }.into()),
+        ("prm.train.objective", if objective == Objective::Product { "product" } else { "step" }.into()),
         ("prm.train.data", table.origin().data.as_str().into()),
         ("prm.train.settings", table.origin().settings.as_str().into()),
         ("prm.train.questions", count(report.train.questions)),

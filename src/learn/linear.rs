@@ -20,15 +20,15 @@ pub(super) struct Examples<'a> {
     pub x: &'a Matrix,
     /// One after the other.
     pub groups: &'a [Range<usize>],
-    /// Whether each group is right.
-    pub labels: &'a [bool],
+    /// How right each group is, from 0 to 1.
+    pub labels: &'a [f64],
     /// Of mean 1.
     pub weights: &'a [f64],
 }
 
 impl<'a> Examples<'a> {
     /// Each group of a range with its label and weight.
-    pub fn range(self, groups: Range<usize>) -> impl Iterator<Item = (Range<usize>, bool, f64)> + use<'a> {
+    pub fn range(self, groups: Range<usize>) -> impl Iterator<Item = (Range<usize>, f64, f64)> + use<'a> {
         groups.filter_map(move |i| Some((self.groups.get(i)?.clone(), *self.labels.get(i)?, *self.weights.get(i)?)))
     }
 }
@@ -66,9 +66,9 @@ pub(super) fn objective(examples: Examples<'_>, l2: f64, team: &Team, w: &[f64],
     let n = examples.groups.len();
     // The gradient, then the loss.
     let sums = over_rows(team, n, PARTS, w.len() + 1, |groups, sums| {
-        for (rows, right, weight) in examples.range(groups) {
+        for (rows, label, weight) in examples.range(groups) {
             let logits: Vec<f64> = examples.x.range(rows.clone()).map(|row| here.logit(row)).collect();
-            let (loss, slopes) = product_loss(&logits, right);
+            let (loss, slopes) = product_loss(&logits, label);
             for (row, slope) in examples.x.range(rows).zip(slopes) {
                 add_scaled(sums, weight * slope, row);
                 if let [.., bias, _] = sums {

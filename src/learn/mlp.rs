@@ -108,10 +108,10 @@ impl Mlp {
         let n = self.parameters.len();
         let sums = over_rows(team, batch.len(), PARTS, n + 1, |places, sums| {
             let groups = batch.get(places).unwrap_or_default().iter().flat_map(|&i| examples.range(i..i + 1));
-            for (rows, right, weight) in groups {
+            for (rows, label, weight) in groups {
                 let forward: Vec<_> = examples.x.range(rows.clone()).map(|x| self.forward(x)).collect();
                 let logits: Vec<f64> = forward.iter().map(|(z, _)| *z).collect();
-                let (loss, slopes) = product_loss(&logits, right);
+                let (loss, slopes) = product_loss(&logits, label);
                 for ((x, (_, active)), slope) in examples.x.range(rows).zip(&forward).zip(slopes) {
                     self.add_gradient(x, active, weight * slope, sums);
                 }
@@ -190,9 +190,9 @@ impl Adam {
 pub(super) fn mean_loss(examples: Examples<'_>, team: &Team, logit: impl Fn(&[f32]) -> f64 + Sync) -> f64 {
     let n = examples.groups.len();
     let sums = over_rows(team, n, 64, 1, |groups, sums| {
-        for (rows, right, weight) in examples.range(groups) {
+        for (rows, label, weight) in examples.range(groups) {
             let logits: Vec<f64> = examples.x.range(rows).map(&logit).collect();
-            sums.iter_mut().for_each(|sum| *sum += weight * product_loss(&logits, right).0);
+            sums.iter_mut().for_each(|sum| *sum += weight * product_loss(&logits, label).0);
         }
     });
     sums.first().map_or(0.0, |sum| sum / n.max(1) as f64)

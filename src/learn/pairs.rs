@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::preference::Preference;
-use super::recorder::{Recorded, Recorder};
+use super::recorder::Recorder;
 use crate::reward::StepId;
-use crate::reward::verify::Verifier;
+use crate::text::TokenId;
 
 /// Which pairs are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairParams {
     /// Pairs of one branching point, at most.
     pub most: usize,
-    /// The share of right solutions below the chosen sibling is at least this much above that below the rejected one.
+    /// What the solutions below the chosen sibling are worth in the mean is at least this much above that of the rejected one.
     pub gap: f64,
     /// Whether a pair is trusted by how often its siblings were visited.
     pub by_visits: bool,
@@ -25,29 +25,44 @@ impl Default for PairParams {
     }
 }
 
+/// What a search went on from.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompt<'a> {
+    /// Its text, names of control tokens included.
+    pub text: &'a str,
+    /// Its tokens.
+    pub tokens: &'a [TokenId],
+}
+
 /// One way to go on from a branching point, up to the next one or to its end.
 struct Sibling {
     text: String,
-    /// Solutions below it, and how many of them are right.
+    /// Solutions below it, and the sum of what they are worth.
     visits: usize,
-    right: usize,
+    worth: f64,
     /// It does not end the turn.
     open: bool,
 }
 
 impl Sibling {
     fn value(&self) -> f64 {
-        self.right as f64 / self.visits.max(1) as f64
+        self.worth / self.visits.max(1) as f64
     }
 }
 
-/// The pairs of the search that `recorder` was told of: at every branching point siblings are ordered by the share of right
-/// solutions below them, and the best are set against the worst. Steps that nothing branches off are taken together (MCTS-DPO, Xie
+/// The pairs of the search that `recorder` was told of: at every branching point siblings are ordered by what the solutions below
+/// them are worth in the mean, and the best are set against the worst. Steps that nothing branches off are taken together (MCTS-DPO, Xie
 /// et al., arXiv 2405.00451), so that independent samples give pairs of whole solutions.
 ///
-/// `prompt` is the text that the search went on from. With [`PairParams::by_visits`], a pair's smoothing is MCTS-DPO's
+/// `worth` is told the last step of a solution and its whole text, and says what that is worth, from 0 to 1: by a verifier, or by a
+/// judge ([`Judged`](super::Judged)). What was cut off is worth nothing. With [`PairParams::by_visits`], a pair's smoothing is MCTS-DPO's
 /// `min(1 - 1 / (1 + N_rejected / N_chosen), 0.5)`.
-pub fn pairs(recorder: &Recorder, prompt: &str, verifier: &dyn Verifier, params: &PairParams) -> Vec<Preference> {
+pub fn pairs(
+    recorder: &Recorder,
+    prompt: Prompt<'_>,
+    worth: &dyn Fn(StepId, &str) -> f64,
+    params: &PairParams,
+) -> Vec<Preference> {
     let mut children: BTreeMap<StepId, Vec<StepId>> = BTreeMap::new();
     for (&id, step) in recorder.steps() {
         // Whoever goes on from himself is no tree.
@@ -55,43 +70,47 @@ pub fn pairs(recorder: &Recorder, prompt: &str, verifier: &dyn Verifier, params:
             children.entry(step.parent).or_default().push(id);
         }
     }
-    let tree = Tree { steps: recorder.steps(), children, verifier };
+    let tree = Tree { recorder, children, prompt, worth };
     let mut pairs = Vec::new();
-    tree.branching(StepId::ROOT, prompt, "", params, &mut pairs);
+    tree.branching(StepId::ROOT, "", params, &mut pairs);
     pairs
 }
 
 struct Tree<'a> {
-    steps: &'a BTreeMap<StepId, Recorded>,
+    recorder: &'a Recorder,
     children: BTreeMap<StepId, Vec<StepId>>,
-    verifier: &'a dyn Verifier,
+    prompt: Prompt<'a>,
+    worth: &'a dyn Fn(StepId, &str) -> f64,
 }
 
 impl Tree<'_> {
     /// The pairs of the branching point `at` and of those above it; `path` is the text from the prompt to it.
-    fn branching(&self, at: StepId, prompt: &str, path: &str, params: &PairParams, pairs: &mut Vec<Preference>) {
+    fn branching(&self, at: StepId, path: &str, params: &PairParams, pairs: &mut Vec<Preference>) {
         let mut siblings: Vec<Sibling> = Vec::new();
         let mut by_text: HashMap<(String, bool), usize> = HashMap::new();
         for &child in self.of(at) {
             let (text, last) = self.chain(child);
             let path = format!("{path}{text}");
-            let (visits, right) = self.outcomes(last, &path);
+            let (visits, worth) = self.outcomes(last, &path);
             if !self.of(last).is_empty() {
-                self.branching(last, prompt, &path, params, pairs);
+                self.branching(last, &path, params, pairs);
             }
-            let complete = self.steps.get(&last).is_some_and(|step| step.complete);
+            let complete = self.is_complete(last);
             // What follows the answer's line is no part of it; the end of the turn is.
             let text = if complete { text.trim_end().to_owned() } else { text };
             let place = *by_text.entry((text.clone(), complete)).or_insert(siblings.len());
             match siblings.get_mut(place) {
-                Some(twin) => (twin.visits, twin.right) = (twin.visits + visits, twin.right + right),
-                None => siblings.push(Sibling { text, visits, right, open: !complete }),
+                Some(twin) => (twin.visits, twin.worth) = (twin.visits + visits, twin.worth + worth),
+                None => siblings.push(Sibling { text, visits, worth, open: !complete }),
             }
         }
         siblings.retain(|sibling| !sibling.text.is_empty());
         siblings.sort_by(|a, b| b.value().total_cmp(&a.value()));
+        let prompt = format!("{}{path}", self.prompt.text);
+        let prompt_tokens = [self.prompt.tokens, &self.recorder.tokens(at)].concat();
         pairs.extend(set_against(&siblings, params).map(|(chosen, rejected)| Preference {
-            prompt: format!("{prompt}{path}"),
+            prompt: prompt.clone(),
+            prompt_tokens: prompt_tokens.clone(),
             chosen: Some(chosen.text.clone()),
             rejected: Some(rejected.text.clone()),
             chosen_open: chosen.open,
@@ -108,7 +127,7 @@ impl Tree<'_> {
     fn chain(&self, first: StepId) -> (String, StepId) {
         let (mut text, mut last) = (String::new(), first);
         loop {
-            text.push_str(self.steps.get(&last).map_or("", |step| &step.text));
+            text.push_str(self.recorder.steps().get(&last).map_or("", |step| &step.text));
             match self.of(last) {
                 &[only] => last = only,
                 _ => return (text, last),
@@ -116,19 +135,21 @@ impl Tree<'_> {
         }
     }
 
-    /// Solutions at or below `last`, and how many of them are right; what was cut off is wrong.
-    fn outcomes(&self, last: StepId, path: &str) -> (usize, usize) {
+    fn is_complete(&self, step: StepId) -> bool {
+        self.recorder.steps().get(&step).is_some_and(|step| step.complete)
+    }
+
+    /// Solutions at or below `last`, and the sum of what they are worth.
+    fn outcomes(&self, last: StepId, path: &str) -> (usize, f64) {
         let children = self.of(last);
         if children.is_empty() {
-            let complete = self.steps.get(&last).is_some_and(|step| step.complete);
-            let right = complete && self.verifier.accepts(path);
-            return (1, usize::from(right));
+            return (1, if self.is_complete(last) { (self.worth)(last, path) } else { 0.0 });
         }
         let below = children.iter().map(|&child| {
             let (text, last) = self.chain(child);
             self.outcomes(last, &format!("{path}{text}"))
         });
-        below.fold((0, 0), |(n, right), (more, also)| (n + more, right + also))
+        below.fold((0, 0.0), |(n, worth), (more, also)| (n + more, worth + also))
     }
 
     fn of(&self, at: StepId) -> &[StepId] {
@@ -156,7 +177,7 @@ mod tests {
     use super::*;
     use crate::engine::Tap;
     use crate::observe::Interrupt;
-    use crate::reward::verify::Number;
+    use crate::reward::verify::{Number, Verifier};
     use crate::reward::{Draw, Features, Judge, Step};
 
     fn recorder(steps: &[(u64, u64, &str, bool)]) -> Recorder {
@@ -178,6 +199,14 @@ mod tests {
         recorder
     }
 
+    const PROMPT: Prompt<'_> = Prompt { text: "Q", tokens: &[9] };
+
+    /// Worth 1 where it ends with this number.
+    fn by_number(number: &str) -> impl Fn(StepId, &str) -> f64 {
+        let number = Number::new(number).unwrap();
+        move |_, text| f64::from(u8::from(number.accepts(text)))
+    }
+
     fn texts(pairs: &[Preference]) -> Vec<(&str, &str, &str)> {
         pairs
             .iter()
@@ -197,11 +226,16 @@ mod tests {
             // A twin of the first.
             (7, 0, "a\n#### 7\n", true),
         ]);
-        let verifier = Number::new("7").unwrap();
-        let pairs = pairs(&recorder, "Q", &verifier, &PairParams::default());
+        let pairs = pairs(&recorder, PROMPT, &by_number("7"), &PairParams::default());
         assert_eq!(texts(&pairs), [("Q", "a\n#### 7", "c"), ("Q", "#### 7", "b\n#### 8")]);
         assert_eq!((pairs[0].chosen_open, pairs[0].rejected_open), (false, true));
-        assert!(super::pairs(&recorder, "Q", &Number::new("9").unwrap(), &PairParams::default()).is_empty());
+        assert_eq!(pairs[0].prompt_tokens, [9]);
+        assert!(super::pairs(&recorder, PROMPT, &by_number("9"), &PairParams::default()).is_empty());
+        // Worth by anything else, such as by what a judge said of the last step.
+        let late = |step: StepId, _: &str| step.0 as f64 / 10.0;
+        let params = PairParams { most: 1, gap: 0.3, ..PairParams::default() };
+        let by_judge = super::pairs(&recorder, PROMPT, &late, &params);
+        assert_eq!(texts(&by_judge), [("Q", "a\n#### 7", "c")], "what was cut off is worth nothing");
     }
 
     #[test]
@@ -217,11 +251,15 @@ mod tests {
             (7, 2, "#### 2\n", true),
         ]);
         let params = PairParams { by_visits: true, ..PairParams::default() };
-        let pairs = pairs(&recorder, "Q", &Number::new("7").unwrap(), &params);
+        let pairs = pairs(&recorder, PROMPT, &by_number("7"), &params);
         let below_x = ("Qx\n", "#### 7", "#### 6");
         assert_eq!(texts(&pairs), [below_x, ("Qx\n", "so #### 7", "#### 6"), ("Q", "x\n", "y\n")]);
         let top = &pairs[2];
         assert!(top.chosen_open && top.rejected_open);
+        assert_eq!(
+            (pairs[0].prompt_tokens.as_slice(), top.prompt_tokens.as_slice()),
+            ([9, 1].as_slice(), [9].as_slice())
+        );
         assert!((top.smoothing.unwrap() - (1.0 - 1.0 / (1.0 + 2.0 / 3.0))).abs() < 1e-12);
         assert_eq!(pairs[0].smoothing, Some(0.5));
     }

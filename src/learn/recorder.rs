@@ -6,11 +6,13 @@ use crate::engine::Tap;
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
 use crate::reward::{Draw, Features, Judge, NEUTRAL, Step, StepId};
+use crate::text::TokenId;
 
 /// Values every step [`NEUTRAL`] and keeps all steps of the search, with their hidden states at the given taps.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     taps: Vec<Tap>,
+    entropy: bool,
     steps: BTreeMap<StepId, Recorded>,
 }
 
@@ -21,6 +23,8 @@ pub struct Recorded {
     pub parent: StepId,
     /// The text of this step alone.
     pub text: String,
+    /// Its tokens.
+    pub tokens: Vec<TokenId>,
     /// One for each drawn token.
     pub draws: Vec<Draw>,
     /// Hidden states at the rows that drew its tokens.
@@ -36,7 +40,30 @@ impl Recorder {
         if taps.is_empty() || twice {
             return Err(Error::invalid(format!("hidden states at {taps:?}: give at least one tap, and none twice")));
         }
-        Ok(Self { taps, steps: BTreeMap::new() })
+        Ok(Self { taps, entropy: false, steps: BTreeMap::new() })
+    }
+
+    /// The same recorder, which also asks for [`Draw::entropy`].
+    #[must_use]
+    pub fn with_entropy(self) -> Self {
+        Self { entropy: true, ..self }
+    }
+
+    /// A recorder of the same things that was told nothing yet.
+    pub(super) fn empty(&self) -> Self {
+        Self { taps: self.taps.clone(), entropy: self.entropy, steps: BTreeMap::new() }
+    }
+
+    /// Takes over the steps of a search that went on from `at`; the new number of each.
+    pub(super) fn graft(&mut self, at: StepId, search: Self) -> BTreeMap<StepId, StepId> {
+        let mut numbers = BTreeMap::from([(StepId::ROOT, at)]);
+        for (old, mut step) in search.steps {
+            let id = StepId(self.steps.last_key_value().map_or(1, |(last, _)| last.0 + 1));
+            step.parent = numbers.get(&step.parent).copied().unwrap_or(at);
+            numbers.insert(old, id);
+            self.steps.insert(id, step);
+        }
+        numbers
     }
 
     /// All steps of the search.
@@ -46,22 +73,38 @@ impl Recorder {
 
     /// Every path from the prompt to a step that no other goes on from, in the order of these last steps.
     pub fn paths(&self) -> Vec<Vec<&Recorded>> {
-        let parents: BTreeSet<StepId> = self.steps.values().map(|step| step.parent).collect();
-        let leaves = self.steps.iter().filter(|(id, _)| !parents.contains(id)).map(|(_, step)| step);
-        leaves.map(|leaf| self.path(leaf)).collect()
+        let path = |leaf: StepId| self.path(leaf).into_iter().filter_map(|id| self.steps.get(&id)).collect();
+        self.leaves().into_iter().map(path).collect()
     }
 
-    fn path<'a>(&'a self, leaf: &'a Recorded) -> Vec<&'a Recorded> {
-        let mut path = vec![leaf];
+    /// The steps that no other goes on from, in their order.
+    pub(super) fn leaves(&self) -> Vec<StepId> {
+        let parents: BTreeSet<StepId> = self.steps.values().map(|step| step.parent).collect();
+        self.steps.keys().copied().filter(|id| !parents.contains(id)).collect()
+    }
+
+    /// The steps from the prompt to `last`; none for a step that there is not.
+    pub(super) fn path(&self, last: StepId) -> Vec<StepId> {
+        let mut path = Vec::new();
+        let mut at = last;
         // A parent was told before its children; what claims more steps than there are goes in circles.
-        while let Some(above) = path.last().and_then(|step| self.steps.get(&step.parent)) {
-            if path.len() > self.steps.len() {
-                break;
-            }
-            path.push(above);
+        while let Some(step) = self.steps.get(&at).filter(|_| path.len() <= self.steps.len()) {
+            path.push(at);
+            at = step.parent;
         }
         path.reverse();
         path
+    }
+
+    /// The text from the prompt's end to the end of `last`.
+    pub(super) fn text(&self, last: StepId) -> String {
+        self.path(last).into_iter().filter_map(|id| self.steps.get(&id)).map(|step| step.text.as_str()).collect()
+    }
+
+    /// The tokens from the prompt's end to the end of `last`.
+    pub(super) fn tokens(&self, last: StepId) -> Vec<TokenId> {
+        let steps = self.path(last).into_iter().filter_map(|id| self.steps.get(&id));
+        steps.flat_map(|step| &step.tokens).copied().collect()
     }
 }
 
@@ -72,6 +115,10 @@ impl Judge for Recorder {
 
     fn taps(&self) -> &[Tap] {
         &self.taps
+    }
+
+    fn wants_entropy(&self) -> bool {
+        self.entropy
     }
 
     fn begin(&mut self, _question: &str) -> Result<()> {
@@ -87,6 +134,7 @@ impl Judge for Recorder {
             let recorded = Recorded {
                 parent: step.parent,
                 text: step.text.to_owned(),
+                tokens: step.tokens.to_vec(),
                 draws: step.draws.to_vec(),
                 features: features.clone(),
                 complete: step.complete,

@@ -3,7 +3,7 @@
 //! Little-endian, numbers of 64 bits unless it says otherwise. The head: `RUMROWS1`; architecture, fingerprint, data and
 //! settings, each a text behind its length; `n_embd`, `n_layer`, the number of taps and each tap, a layer or 2^64 - 1 for the
 //! state after the final norm. Then a block for each question: its number, how many rows it has, and the rows, all of one
-//! size: sample, step, flags (1 complete, 2 right) and tokens in 32 bits, the last and the mean log-probability as f32, and
+//! size: sample, step, flags (1 complete, 2 right, 4 a value between 0 and 1 in the upper 16 bits) and tokens in 32 bits, the last and the mean log-probability as f32, and
 //! the hidden states as f16: those of the last row, then the means, each `taps * n_embd` of them.
 
 use std::collections::HashSet;
@@ -25,6 +25,9 @@ const ROW_HEAD: u64 = 24;
 const BLOCK_HEAD: u64 = 16;
 const COMPLETE: u32 = 1;
 const RIGHT: u32 = 2;
+const SOFT: u32 = 4;
+/// A value of 1 in 16 bits.
+const ONE: f32 = 65535.0;
 
 /// One question's labelled steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +47,11 @@ pub struct Row {
     pub step: u32,
     /// Whether the solution ends with it.
     pub complete: bool,
-    /// Whether the solution turned out right.
+    /// Whether the solution turned out right; with labels of steps, whether a right answer can still follow the step.
     pub right: bool,
+    /// How right it is, from 0 to 1: a share of rollouts, a tree's value; 1 or 0 as [`right`](Self::right) says without either.
+    /// Kept in 16 bits.
+    pub value: f32,
     /// Tokens drawn.
     pub tokens: u32,
     /// Log-probability of the last of them.
@@ -58,14 +64,15 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn new(sample: usize, index: usize, right: bool, step: &Recorded) -> Self {
+    pub(super) fn new(sample: usize, index: usize, label: Label, step: &Recorded) -> Self {
         let sum: f64 = step.draws.iter().map(|draw| f64::from(draw.logprob)).sum();
         let half = |x: &f32| f16::from_f32(x.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()));
         Self {
             sample: u32::try_from(sample).unwrap_or(u32::MAX),
             step: u32::try_from(index).unwrap_or(u32::MAX),
             complete: step.complete,
-            right,
+            right: label.right,
+            value: rounded(label.value),
             tokens: u32::try_from(step.draws.len()).unwrap_or(u32::MAX),
             last_logprob: step.draws.last().map_or(0.0, |draw| draw.logprob),
             mean_logprob: (sum / step.draws.len().max(1) as f64) as f32,
@@ -74,7 +81,8 @@ impl Row {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        let flags = if self.complete { COMPLETE } else { 0 } | if self.right { RIGHT } else { 0 };
+        let soft = if self.value == hard(self.right) { 0 } else { SOFT | in_16_bits(self.value) << 16 };
+        let flags = if self.complete { COMPLETE } else { 0 } | if self.right { RIGHT } else { 0 } | soft;
         for number in [self.sample, self.step, flags, self.tokens] {
             out.extend(number.to_le_bytes());
         }
@@ -96,17 +104,50 @@ impl Row {
             step: u32::from_le_bytes(step),
             complete: flags & COMPLETE != 0,
             right: flags & RIGHT != 0,
+            value: if flags & SOFT == 0 { hard(flags & RIGHT != 0) } else { (flags >> 16) as f32 / ONE },
             tokens: u32::from_le_bytes(tokens),
             last_logprob: f32::from_le_bytes(last),
             mean_logprob: f32::from_le_bytes(mean),
             states: pairs.iter().map(|&pair| f16::from_le_bytes(pair)).collect(),
         };
         let finite = row.last_logprob.is_finite() && row.mean_logprob.is_finite();
-        if flags & !(COMPLETE | RIGHT) != 0 || !finite || !row.states.iter().all(|x| x.is_finite()) {
+        let known = COMPLETE | RIGHT | if flags & SOFT == 0 { 0 } else { SOFT | 0xffff_0000 };
+        if flags & !known != 0 || !finite || !row.states.iter().all(|x| x.is_finite()) {
             return Err(Error::format("a row holds flags that there are not, NaN or infinity"));
         }
         Ok(row)
     }
+}
+
+/// What a step is held against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Label {
+    pub right: bool,
+    pub value: f32,
+}
+
+impl Label {
+    pub fn hard(right: bool) -> Self {
+        Self { right, value: hard(right) }
+    }
+
+    /// A share, right unless it is 0.
+    pub fn soft(value: f64) -> Self {
+        Self { right: value > 0.0, value: value as f32 }
+    }
+}
+
+fn hard(right: bool) -> f32 {
+    f32::from(u8::from(right))
+}
+
+fn in_16_bits(value: f32) -> u32 {
+    (value.clamp(0.0, 1.0) * ONE).round() as u32
+}
+
+/// As the file keeps it.
+fn rounded(value: f32) -> f32 {
+    in_16_bits(value) as f32 / ONE
 }
 
 /// Appends blocks to a file. A block is written in one piece; what a killed run left half-written is cut off by the next.

@@ -41,17 +41,15 @@ pub(super) fn add_scaled(sums: &mut [f64], factor: f64, x: &[f32]) {
     sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += factor * f64::from(x));
 }
 
-/// The loss of a group of logits whose probabilities' product is held against a label of 0 or 1, in nats, and its slope in
-/// each logit. For a single logit that is the log loss.
-pub(super) fn product_loss(logits: &[f64], right: bool) -> (f64, Vec<f64>) {
+/// The loss of a group of logits whose probabilities' product is held against a label from 0 to 1, in nats, and its slope in
+/// each logit. For a single logit that is the log loss, for a label in between the cross entropy.
+pub(super) fn product_loss(logits: &[f64], label: f64) -> (f64, Vec<f64>) {
     // -ln of each probability, without overflow.
     let cost = |z: f64| (-z).max(0.0) + (-z.abs()).exp().ln_1p();
     let cost: f64 = logits.iter().map(|&z| cost(z)).sum();
-    let doubt = logits.iter().map(|&z| 1.0 / (1.0 + z.exp()));
-    if right {
-        return (cost, doubt.map(|doubt| -doubt).collect());
-    }
     // Below this the product is 1 to the last digit, and the loss of a wrong one would be infinite.
-    let cost = cost.max(1e-12);
-    (-(-(-cost).exp_m1()).ln(), doubt.map(|doubt| doubt / cost.exp_m1()).collect())
+    let least = cost.max(1e-12);
+    let loss = label * cost - (1.0 - label) * (-(-least).exp_m1()).ln();
+    let slope = (1.0 - label) / least.exp_m1() - label;
+    (loss, logits.iter().map(|&z| slope / (1.0 + z.exp())).collect())
 }

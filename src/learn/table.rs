@@ -33,6 +33,7 @@ pub(super) struct Entry {
     pub sample: u32,
     pub complete: bool,
     pub right: bool,
+    pub value: f32,
     pub last_logprob: f32,
     pub mean_logprob: f32,
 }
@@ -75,8 +76,8 @@ impl Table {
             if row.states.len() != 2 * self.origin.width() {
                 return Err(Error::invalid("a row's hidden states are of another width"));
             }
-            let &super::Row { sample, complete, right, last_logprob, mean_logprob, .. } = row;
-            self.entries.push(Entry { question, sample, complete, right, last_logprob, mean_logprob });
+            let &super::Row { sample, complete, right, value, last_logprob, mean_logprob, .. } = row;
+            self.entries.push(Entry { question, sample, complete, right, value, last_logprob, mean_logprob });
             self.states.extend(&row.states);
         }
         Ok(())
@@ -100,6 +101,15 @@ impl Table {
     /// Rows are numbered below [`len`](Self::len).
     pub(super) fn entry(&self, row: usize) -> &Entry {
         &self.entries[row]
+    }
+
+    /// Whether steps have labels of their own, rather than all of a sample its outcome.
+    pub fn labels_steps(&self) -> bool {
+        let sample = |entry: &Entry| (entry.question, entry.sample);
+        self.entries.windows(2).any(|pair| match pair {
+            [a, b] => sample(a) == sample(b) && (a.right, a.value) != (b.right, b.value),
+            _ => false,
+        })
     }
 
     /// The runs of `rows` that are of one sample; each run is given by its places in `rows`.

@@ -5,10 +5,16 @@ mod dpo;
 mod head;
 mod held_out;
 mod improve;
+mod label_args;
+mod limit_args;
 mod pair_writer;
+mod readings;
+mod report;
 mod rollouts;
+mod step_file;
 mod train_args;
 mod training;
+mod training_log;
 
 use crate::exit::Failure;
 use crate::output::Output;
@@ -26,6 +32,7 @@ enum What {
     Dpo(Box<dpo::DpoArgs>),
     Head(head::HeadArgs),
     Improve(Box<improve::ImproveArgs>),
+    Report(report::ReportArgs),
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -34,5 +41,6 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         What::Dpo(args) => dpo::run(args, output),
         What::Head(args) => head::run(args, output),
         What::Improve(args) => improve::run(args, output),
+        What::Report(args) => report::run(args, output),
     }
 }

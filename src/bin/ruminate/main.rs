@@ -30,6 +30,7 @@ mod input;
 mod judge_args;
 mod model;
 mod output;
+mod page;
 mod process;
 mod provenance;
 mod pull;
@@ -40,6 +41,7 @@ mod size;
 mod source;
 mod spent;
 mod strategy_args;
+mod svg;
 mod watch;
 mod width;
 

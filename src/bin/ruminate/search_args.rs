@@ -261,7 +261,8 @@ fn aggregation(name: &str) -> Result<Aggregation, String> {
     Aggregation::by_name(name).map_err(|e| e.to_string())
 }
 
-fn above_zero(text: &str) -> Result<f64, String> {
+/// A number above 0.
+pub fn above_zero(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "give a number above 0".to_owned())
 }
 

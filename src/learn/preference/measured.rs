@@ -1,11 +1,11 @@
 //! What steps and measurements find.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{PairLoss, Scored, SingleLoss};
 
 /// What a step, or a measurement, found; means over its examples.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Examples.
     pub examples: usize,
@@ -27,7 +27,7 @@ pub struct Measured {
 }
 
 /// One step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Counted from 1.
     pub step: u64,

@@ -1,7 +1,6 @@
 //! `learn dpo`: an adapter from preferences.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use ruminate::Limits;
@@ -14,8 +13,9 @@ use ruminate::simd::Isa;
 use ruminate::text::Tokenizer;
 use serde_json::{Value, json};
 
+use super::limit_args::LimitArgs;
 use super::train_args::TrainArgs;
-use super::training::{self, Limit, Training};
+use super::training::{self, Training};
 use crate::exit::{Code, Failure};
 use crate::output::{Output, Style};
 use crate::source::SourceArgs;
@@ -42,15 +42,11 @@ pub struct DpoArgs {
     /// Where the run is saved; beside the adapter without it.
     #[arg(long, env = "RUMINATE_STATE", value_name = "FILE")]
     state: Option<PathBuf>,
-    /// A JSON line for every step.
+    /// A JSON line for every step, for `learn report`.
     #[arg(long, env = "RUMINATE_LOG", value_name = "FILE")]
     log: Option<PathBuf>,
-    /// Stop after this many milliseconds, saved.
-    #[arg(long, env = "RUMINATE_BUDGET_MS", value_name = "MS")]
-    budget_ms: Option<u64>,
-    /// Stop after passes over this many tokens, saved.
-    #[arg(long, env = "RUMINATE_BUDGET_TOKENS", value_name = "N")]
-    budget_tokens: Option<u64>,
+    #[command(flatten)]
+    limit: LimitArgs,
     #[command(flatten)]
     train: TrainArgs,
     #[command(flatten)]
@@ -83,8 +79,7 @@ pub fn run(args: &DpoArgs, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt { cancel: signal::token(), deadline: None };
     let mut training = Training::open(trainer, state, digest, args.log.clone(), interrupt, output)?;
     let before = training.measure(&test)?;
-    let limit = Limit { wall: args.budget_ms.map(Duration::from_millis), tokens: args.budget_tokens };
-    let stopped = training.run(limit, output)?;
+    let stopped = training.run(args.limit.limit(), output)?;
     let after = if stopped == "cancelled" { None } else { training.measure(&test)? };
     training.save_adapter(&args.out)?;
     if stopped == "finished" {
@@ -124,6 +119,8 @@ impl DpoArgs {
                 "test_after": measured(&after),
                 "seconds": seconds,
                 "tokens_per_second": per_second,
+                "joules": training.joules.joules,
+                "joules_source": training.joules.source.name(),
                 "peak_rss_bytes": peak,
                 "model": self.source.name(),
             }));
@@ -143,7 +140,9 @@ impl DpoArgs {
             trainer.n_examples()
         ))?;
         let peak = peak.map_or_else(String::new, |peak| format!(", peak memory {}", size::show(peak)));
-        output.note(Style::Dim, &format!("{seconds:.1} s, {per_second:.0} tokens per second{peak}"));
+        let (joules, source) = (training.joules.joules, training.joules.source.name());
+        let spent = format!("{seconds:.1} s, {per_second:.0} tokens per second, {joules:.0} J {source}{peak}");
+        output.note(Style::Dim, &spent);
         Ok(())
     }
 }

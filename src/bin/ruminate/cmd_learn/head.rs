@@ -32,9 +32,10 @@ pub struct HeadArgs {
     /// The network.
     #[arg(long, env = "RUMINATE_KIND", value_enum, default_value_t = Kind::Auto)]
     kind: Kind,
-    /// What a solution's outcome is the label of: the product of its steps' values, or every step's value.
-    #[arg(long, env = "RUMINATE_OBJECTIVE", value_enum, default_value_t = Objective::Product)]
-    objective: Objective,
+    /// What a label is held against: the product of a solution's steps' values, or every step's value. Without it, the product
+    /// where solutions are labelled, and each step where steps are.
+    #[arg(long, env = "RUMINATE_OBJECTIVE", value_enum)]
+    objective: Option<Objective>,
     /// Units of the hidden layer.
     #[arg(long, env = "RUMINATE_HIDDEN", value_name = "N", default_value_t = 64)]
     hidden: usize,
@@ -69,7 +70,7 @@ enum Kind {
 enum Objective {
     /// One bad step makes a solution wrong.
     Product,
-    /// Every step's value is the chance of a right answer from there on.
+    /// Every step's value by itself: the chance of a right answer from there on.
     Step,
 }
 
@@ -83,10 +84,10 @@ pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
             Kind::Mlp => Some(learn::Kind::Mlp),
             Kind::Auto => None,
         },
-        objective: match args.objective {
+        objective: args.objective.map(|objective| match objective {
             Objective::Product => learn::Objective::Product,
             Objective::Step => learn::Objective::Step,
-        },
+        }),
         n_hidden: args.hidden,
         l2: args.l2.clone(),
         seed: args.seed,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use ruminate::engine::{Engine, SamplerParams, Stream};
 use ruminate::exec::Team;
-use ruminate::learn::{self, FitParams, Table};
+use ruminate::learn::{self, CollectParams, FitParams, Labels, Table};
 use ruminate::model::Adapter;
 use ruminate::observe::{CancelToken, Interrupt, Silent};
 use ruminate::reason::Strategy;
@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::held_out::{Accuracy, HeldOut, VOTERS};
-use super::rollouts::{self, Rollouts, Settings};
+use super::rollouts::{PairSettings, Rollouts, Settings};
+use super::step_file;
 use super::train_args::TrainArgs;
 use super::training::{self, Limit, Training};
 use crate::dataset::{self, Dataset, Format};
@@ -250,26 +251,28 @@ impl Rounds<'_> {
         // Every round draws other samples, also after one that was rolled back.
         let seed = Stream::new(self.args.seed).bits(round as u64);
         let params = learn::sampling(self.args.n, sampler, self.args.max_tokens, seed);
-        let params = SearchParams { stop_at_answer: self.strategy.stop_at_answer(), ..params };
+        let search = SearchParams { stop_at_answer: self.strategy.stop_at_answer(), ..params };
+        let params = CollectParams { search, labels: Labels::Outcome };
         let numbers = dataset::within(
             self.args.rows.clone().unwrap_or(0..self.train.questions.len()),
             self.train.questions.len(),
         )?;
         let pairs = folder.join("pairs.jsonl");
-        let pairs = Some((pairs.as_path(), self.args.pairs_per_question));
+        let most = self.args.pairs_per_question;
+        let pairs = Some(PairSettings { path: &pairs, most, gap: None, judge: None });
         let settings = Settings { strategy: self.strategy, params: &params, taps: &[], pairs };
         let mut rollouts = Rollouts::open(&folder.join("steps.rows"), self.text, self.train, settings, model)?;
         if !rollouts.run(model, numbers.collect(), &self.cancel, self.output)? {
             return Err(Failure::quiet(Code::Interrupted));
         }
         let pairs = training::read(&folder.join("pairs.jsonl"))?;
-        Ok((rollouts::share_right(&folder.join("steps.rows"))?, pairs.len()))
+        Ok((step_file::share_right(&folder.join("steps.rows"))?, pairs.len()))
     }
 
     fn fit(&self, model: &Loaded, folder: &Path) -> Result<Value, Failure> {
         let table = Table::load(&[folder.join("steps.rows").as_path()])?;
         let team = Team::new(model.options.threads)?;
-        let params = FitParams { objective: learn::Objective::Step, ..FitParams::default() };
+        let params = FitParams { objective: Some(learn::Objective::Step), ..FitParams::default() };
         match learn::fit(&table, None, &params, &team, &mut Silent, &self.interrupt()) {
             Ok((head, report)) => {
                 head.save(&folder.join("head.gguf"))?;

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::Path;
 
 use ruminate::learn::preference::Preference;
-use ruminate::learn::{Origin, RowWriter};
 use serde_json::{Map, Value};
 
+use super::step_file::StepFile;
 use crate::exit::{Code, Failure};
 use crate::output::write_file;
 
@@ -19,13 +19,17 @@ pub struct PairWriter {
 }
 
 impl PairWriter {
-    /// Goes on with the file at `path`, which must be of the same run. Pairs of questions that `rows` lacks are of a run that was
+    /// Goes on with the file at `path`, which must be of the same run; `judge` names what orders the pairs in place of the known
+    /// answers. Pairs of questions that `steps` lacks are of a run that was
     /// stopped in between: they come again and are taken out, and so is a line that was not written to its end.
-    pub fn open(path: &Path, origin: &Origin, rows: &RowWriter) -> Result<Self, Failure> {
+    pub fn open(path: &Path, steps: &StepFile, judge: Option<&str>) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| Failure::new(Code::Failure, format!("{}: {e}", path.display()));
         let mut source = Map::new();
-        source.insert("model".to_owned(), origin.fingerprint.as_str().into());
-        source.insert("data".to_owned(), origin.data.as_str().into());
+        source.insert("model".to_owned(), steps.origin.fingerprint.as_str().into());
+        source.insert("data".to_owned(), steps.origin.data.as_str().into());
+        if let Some(judge) = judge {
+            source.insert("judge".to_owned(), judge.into());
+        }
         if path.exists() {
             let mut bytes = std::fs::read(path).map_err(failed)?;
             bytes.truncate(bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1));
@@ -35,12 +39,13 @@ impl PairWriter {
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
                 let pairs = Preference::parse(line).map_err(|e| named(e.to_string()))?;
                 let question = pairs.iter().find_map(|pair| {
-                    let same = source.iter().all(|(name, value)| pair.source.get(name) == Some(value));
+                    let same = source.iter().all(|(name, value)| pair.source.get(name) == Some(value))
+                        && pair.source.get("judge").is_some() == judge.is_some();
                     pair.source.get("question").and_then(Value::as_u64).filter(|_| same)
                 });
                 let question =
                     question.ok_or_else(|| named("it holds pairs of something else; give another file".to_owned()))?;
-                if rows.contains(question) {
+                if steps.rows.contains(question) {
                     kept.extend([line, "\n"]);
                 }
             }

@@ -4,50 +4,51 @@ use std::path::Path;
 
 use ruminate::ErrorKind;
 use ruminate::engine::{Engine, Tap};
-use ruminate::learn::{self, Block, Origin, PairParams, Recorder, RowReader, RowWriter};
-use ruminate::observe::{CancelToken, Silent};
+use ruminate::learn::{self, Block, CollectParams, Judged, Labels, PairParams, Prompt, Recorder};
+use ruminate::observe::{CancelToken, Interrupt, Silent};
 use ruminate::reason::{self, Strategy};
-use ruminate::search::SearchParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::pair_writer::PairWriter;
+use super::step_file::{Collected, StepFile};
 use crate::dataset::{Dataset, Question};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::model::Loaded;
 use crate::output::Output;
 use crate::provenance::{digest, prompt_digest};
+
+/// What a judge has to tell two solutions apart by, unless a user says otherwise.
+const JUDGED_GAP: f64 = 0.1;
 
 /// How questions are put and what is kept of their samples.
 #[derive(Clone, Copy)]
 pub struct Settings<'a> {
     pub strategy: &'a dyn Strategy,
-    pub params: &'a SearchParams,
+    pub params: &'a CollectParams,
     /// Where hidden states are read; the usual places without any.
     pub taps: &'a [Tap],
-    /// A file of pairs, and how many a question gives at most.
-    pub pairs: Option<(&'a Path, usize)>,
+    pub pairs: Option<PairSettings<'a>>,
+}
+
+/// Which pairs are written, and where.
+#[derive(Clone, Copy)]
+pub struct PairSettings<'a> {
+    pub path: &'a Path,
+    /// Pairs of one question, at most.
+    pub most: usize,
+    /// What the chosen completion is worth more than the rejected one, at least; by what orders them without it.
+    pub gap: Option<f64>,
+    /// What orders them, as a user names it; the known answers without it.
+    pub judge: Option<&'a str>,
 }
 
 /// Samples that grow question by question.
 pub struct Rollouts<'a> {
-    pub origin: Origin,
-    pub rows: RowWriter,
-    pub collected: Collected,
+    pub file: StepFile,
     settings: Settings<'a>,
     data: &'a Dataset,
     pairs: Option<PairWriter>,
     recorder: Recorder,
-}
-
-/// What came of this process's questions.
-#[derive(Default, Clone, Copy)]
-pub struct Collected {
-    pub questions: usize,
-    pub rows: usize,
-    pub samples: usize,
-    pub right: usize,
-    pub too_long: usize,
-    pub pairs: usize,
 }
 
 impl<'a> Rollouts<'a> {
@@ -59,14 +60,18 @@ impl<'a> Rollouts<'a> {
         settings: Settings<'a>,
         model: &Loaded,
     ) -> Result<Self, Failure> {
-        let origin = origin(text, &settings, model)?;
-        if settings.pairs.is_some_and(|(pairs, _)| pairs == path) {
+        if settings.pairs.is_some_and(|pairs| pairs.path == path) {
             return Err(Failure::usage("--pairs names the file of labelled steps"));
         }
-        let recorder = Recorder::new(origin.taps.clone())?;
-        let rows = RowWriter::open(path, &origin)?;
-        let pairs = settings.pairs.map(|(path, _)| PairWriter::open(path, &origin, &rows)).transpose()?;
-        Ok(Self { origin, rows, collected: Collected::default(), settings, data, pairs, recorder })
+        settings.params.labels.validate()?;
+        let file = StepFile::open(path, digest(text), &drawn(&settings, model)?, settings.taps, model)?;
+        let mut recorder = Recorder::new(file.origin.taps.clone())?;
+        if model.judge.as_deref().is_some_and(|judge| judge.wants_entropy()) {
+            recorder = recorder.with_entropy();
+        }
+        let open = |pairs: PairSettings<'_>| PairWriter::open(pairs.path, &file, pairs.judge);
+        let pairs = settings.pairs.map(open).transpose()?;
+        Ok(Self { file, settings, data, pairs, recorder })
     }
 
     /// Puts those of the questions that the file lacks; whether all were put before it was cancelled.
@@ -77,7 +82,7 @@ impl<'a> Rollouts<'a> {
         cancel: &CancelToken,
         output: &Output,
     ) -> Result<bool, Failure> {
-        let todo: Vec<usize> = numbers.into_iter().filter(|&number| !self.rows.contains(number as u64)).collect();
+        let todo: Vec<usize> = numbers.into_iter().filter(|&number| !self.file.contains(number)).collect();
         let bar = output.count_progress("questions", todo.len() as u64);
         let mut finished = true;
         for number in todo {
@@ -89,11 +94,11 @@ impl<'a> Rollouts<'a> {
             };
             // Pairs first: a question counts as done once its steps are written.
             if !block.rows.is_empty() {
-                self.write_pairs(model, question, number)?;
+                self.write_pairs(model, question, number, cancel)?;
             }
-            self.rows.push(&block)?;
-            self.collected.count(&block);
-            bar.set_message(format!("{} of {} samples right,", self.collected.right, self.collected.samples));
+            self.file.push(&block)?;
+            let Collected { right, samples, .. } = self.file.collected;
+            bar.set_message(format!("{right} of {samples} samples right,"));
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -125,71 +130,56 @@ impl<'a> Rollouts<'a> {
         }
     }
 
-    /// The pairs of the question that was sampled last, which the recorder still holds.
-    fn write_pairs(&mut self, model: &Loaded, question: &Question, number: usize) -> Result<(), Failure> {
-        let (Some(pairs), Some((_, most))) = (&mut self.pairs, self.settings.pairs) else { return Ok(()) };
-        let prompt = reason::prompt(self.settings.strategy, &question.text, &model.tokenizer, model.template.as_ref());
-        let prompt = String::from_utf8_lossy(&model.tokenizer.decode(&prompt?, true)).into_owned();
-        let params = PairParams { most, ..PairParams::default() };
-        let found = learn::pairs(&self.recorder, &prompt, question.gold.verifier(), &params);
-        self.collected.pairs += found.len();
-        pairs.push(number, found)
+    /// The pairs of the question that was sampled last, whose tree the recorder still holds.
+    fn write_pairs(
+        &mut self,
+        model: &mut Loaded,
+        question: &Question,
+        number: usize,
+        cancel: &CancelToken,
+    ) -> Result<(), Failure> {
+        let (Some(writer), Some(pairs)) = (&mut self.pairs, self.settings.pairs) else { return Ok(()) };
+        let Loaded { tokenizer, template, judge, .. } = model;
+        let tokens = reason::prompt(self.settings.strategy, &question.text, tokenizer, template.as_ref())?;
+        let text = String::from_utf8_lossy(&tokenizer.decode(&tokens, true)).into_owned();
+        let prompt = Prompt { text: &text, tokens: &tokens };
+        let gap = pairs.gap.unwrap_or(if judge.is_some() { JUDGED_GAP } else { PairParams::default().gap });
+        let params = PairParams { most: pairs.most, gap, ..PairParams::default() };
+        let mut found = match judge {
+            Some(judge) => {
+                let interrupt = Interrupt { cancel: cancel.clone(), deadline: None };
+                let judged = Judged::of(&self.recorder, judge.as_mut(), &question.text, &interrupt)?;
+                learn::pairs(&self.recorder, prompt, &|last, _| judged.worth(last), &params)
+            }
+            None => {
+                let verifier = question.gold.verifier();
+                let worth = |_, text: &str| f64::from(u8::from(verifier.accepts(text)));
+                learn::pairs(&self.recorder, prompt, &worth, &params)
+            }
+        };
+        found.truncate(pairs.most);
+        found.iter_mut().try_for_each(|pair| pair.settle_prompt(tokenizer))?;
+        self.file.collected.pairs += found.len();
+        writer.push(number, found)
     }
 }
 
-impl Collected {
-    fn count(&mut self, block: &Block) {
-        self.questions += 1;
-        self.rows += block.rows.len();
-        self.too_long += usize::from(block.rows.is_empty());
-        let (samples, right) = outcomes(block);
-        self.samples += samples;
-        self.right += right;
-    }
-}
-
-/// The share of right samples in a file of labelled steps.
-pub fn share_right(path: &Path) -> Result<f64, Failure> {
-    let mut reader = RowReader::open(path)?;
-    let (mut samples, mut right) = (0usize, 0usize);
-    while let Some(block) = reader.block()? {
-        let (n, also) = outcomes(&block);
-        (samples, right) = (samples + n, right + also);
-    }
-    Ok(right as f64 / samples.max(1) as f64)
-}
-
-/// Samples of a block, and how many of them are right.
-fn outcomes(block: &Block) -> (usize, usize) {
-    let firsts = || block.rows.chunk_by(|a, b| a.sample == b.sample).filter_map(|rows| rows.first());
-    (firsts().count(), firsts().filter(|first| first.right).count())
-}
-
-fn origin(text: &str, settings: &Settings<'_>, model: &Loaded) -> Result<Origin, Failure> {
-    let (info, params) = (model.engine.info(), settings.params);
-    let taps = if settings.taps.is_empty() { learn::default_taps(info.n_layer) } else { settings.taps.to_vec() };
-    if let Some(Tap::Layer(layer)) = taps.iter().find(|tap| matches!(tap, Tap::Layer(i) if *i >= info.n_layer)) {
-        let n = info.n_layer;
-        return Err(Failure::usage(format!("--taps {layer}: the model's layers are 0 to {}", n.saturating_sub(1))));
-    }
-    let drawn = json!({
-        "n": params.n,
-        "temp": params.sampler.temperature.to_string(),
-        "top_p": params.sampler.top_p.to_string(),
-        "max_tokens": params.max_tokens,
-        "seed": params.seed,
-        "step": params.step,
+/// How the samples are drawn and labelled, so that a run goes on only as it began.
+fn drawn(settings: &Settings<'_>, model: &Loaded) -> Result<Value, Failure> {
+    let CollectParams { search, labels } = settings.params;
+    let mut drawn = json!({
+        "n": search.n,
+        "temp": search.sampler.temperature.to_string(),
+        "top_p": search.sampler.top_p.to_string(),
+        "max_tokens": search.max_tokens,
+        "seed": search.seed,
+        "step": search.step,
         "prompt": prompt_digest(settings.strategy),
-        "n_ctx": info.n_ctx,
+        "n_ctx": model.engine.info().n_ctx,
         "kv": model.options.kv_type.name(),
     });
-    Ok(Origin {
-        architecture: info.architecture.clone(),
-        fingerprint: info.fingerprint.clone(),
-        data: digest(text),
-        settings: drawn.to_string(),
-        n_embd: info.n_embd,
-        n_layer: info.n_layer,
-        taps,
-    })
+    if *labels != Labels::Outcome {
+        drawn["labels"] = serde_json::to_value(labels).map_err(|e| Failure::new(Code::Failure, e))?;
+    }
+    Ok(drawn)
 }

@@ -1,38 +1,50 @@
 //! A training run that is saved on the way.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ruminate::ErrorKind;
 use ruminate::learn::preference::{self, Example, Measured, Preference, StepReport, Trainer};
 use ruminate::observe::Interrupt;
+use ruminate::search::{EnergyMeter, Joules, PowerModel};
 use ruminate::text::Tokenizer;
 
+use super::training_log::TrainingLog;
 use crate::exit::{Code, Failure};
 use crate::output::{Output, Style};
 
 /// Steps between saves.
 const SAVE_EVERY: u64 = 10;
 
-/// What a run may spend in this process.
-#[derive(Default, Clone, Copy)]
+/// What a run may spend in this process; tokens and joules are missed by at most one step.
+#[derive(Clone, Copy)]
 pub struct Limit {
     pub wall: Option<Duration>,
     pub tokens: Option<u64>,
+    pub joules: Option<f64>,
+    /// What the processor draws, where nothing counts it.
+    pub power: PowerModel,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { wall: None, tokens: None, joules: None, power: PowerModel::of_this_machine() }
+    }
 }
 
 /// A run and the file that it is saved in.
 pub struct Training<'a> {
     pub trainer: Trainer<'a>,
-    /// Tokens of this process's steps, and the time that they took.
+    /// Tokens of this process's steps, and the time and the energy that they took.
     pub tokens: u64,
     pub wall: Duration,
+    pub joules: Joules,
     pub last: Option<StepReport>,
     state: PathBuf,
     digest: String,
-    log: Option<PathBuf>,
+    log: Option<TrainingLog>,
     interrupt: Interrupt,
 }
 
@@ -50,23 +62,34 @@ impl<'a> Training<'a> {
             trainer.resume(&state, &digest)?;
             output.note(Style::Dim, &format!("going on after step {} of {}", trainer.step_count(), trainer.steps()));
         }
-        Ok(Self { trainer, tokens: 0, wall: Duration::ZERO, last: None, state, digest, log, interrupt })
+        let log = log.map(|path| TrainingLog::open(&path, trainer.step_count())).transpose()?;
+        let (wall, joules) = (Duration::ZERO, Joules::default());
+        Ok(Self { trainer, tokens: 0, wall, joules, last: None, state, digest, log, interrupt })
     }
 
-    /// Steps until the end or a limit, then a save; `finished`, `cancelled`, `deadline` or `tokens`.
+    /// Steps until the end or a limit, then a save; `finished`, `cancelled`, `deadline`, `tokens` or `joules`.
     pub fn run(&mut self, limit: Limit, output: &Output) -> Result<&'static str, Failure> {
         let start = Instant::now();
-        self.interrupt.deadline = limit.wall.map(|wall| start + wall);
+        let (meter, before) = (EnergyMeter::with(limit.power), self.joules.joules);
+        self.interrupt.deadline = limit.wall.and_then(|wall| start.checked_add(wall));
         let bar = output.count_progress("steps", self.trainer.steps());
         bar.set_position(self.trainer.step_count());
         let stopped = loop {
             if limit.tokens.is_some_and(|most| self.tokens >= most) {
                 break "tokens";
             }
+            if limit.joules.is_some_and(|most| self.joules.joules >= most) {
+                break "joules";
+            }
             match self.trainer.step(&self.interrupt) {
                 Ok(Some(report)) => {
                     self.tokens += report.measured.tokens as u64;
-                    self.write_log(&report)?;
+                    let since = meter.joules();
+                    let now = Joules { joules: before + since.joules, ..since };
+                    if let Some(log) = &mut self.log {
+                        log.push(&report, Joules { joules: now.joules - self.joules.joules, ..now })?;
+                    }
+                    self.joules = now;
                     let Measured { loss, accuracy, margin, .. } = report.measured;
                     bar.set_message(format!("loss {loss:.4}, accuracy {accuracy:.2}, margin {margin:+.3},"));
                     bar.inc(1);
@@ -109,14 +132,6 @@ impl<'a> Training<'a> {
     pub fn remove_state(&self) -> Result<(), Failure> {
         let failed = |e: std::io::Error| Failure::new(Code::Failure, format!("removing {}: {e}", self.state.display()));
         std::fs::remove_file(&self.state).map_err(failed)
-    }
-
-    fn write_log(&self, report: &StepReport) -> Result<(), Failure> {
-        let Some(path) = &self.log else { return Ok(()) };
-        let failed = |e: std::io::Error| Failure::new(Code::Failure, format!("{}: {e}", path.display()));
-        let line = serde_json::to_string(report).map_err(|e| Failure::new(Code::Failure, e.to_string()))?;
-        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-        writeln!(file, "{line}").map_err(failed)
     }
 }
 

@@ -3,6 +3,8 @@
 mod format;
 mod gold;
 mod rows;
+mod set_format;
+pub mod steps;
 
 use std::path::Path;
 
@@ -11,6 +13,7 @@ use ruminate::reason::Shot;
 pub use self::format::Format;
 pub use self::gold::Gold;
 pub use self::rows::{rows, within};
+pub use self::set_format::SetFormat;
 
 use crate::exit::Failure;
 use crate::input;

@@ -1,13 +1,13 @@
 //! Searches over a question set: what is kept of each, what the whole comes to, and how that is shown.
 
 mod ballot;
+mod chart;
 mod log;
 mod record;
 mod report;
 mod samples;
 mod statistics;
 mod summary;
-mod svg;
 mod table;
 
 pub use self::log::Log;

@@ -1,23 +1,21 @@
 //! Results as one page that needs no network: curves, table, and every answer.
 
-use std::fmt::Write;
-
 use serde_json::Value;
 
+use super::chart::{Cost, all_series, chart};
 use super::record::Record;
 use super::summary::Summary;
-use super::svg::{Cost, all_series, chart, colour};
 use super::table::{by_samples, percent};
 use crate::dataset::Question;
-use crate::output::escape;
+use crate::page::{head, html, push};
 use crate::size;
+use crate::svg::colour;
 
-const HEAD: &str = include_str!("report_head.html");
 const SCRIPT: &str = include_str!("report_filter.js");
 
 /// The page. `about` tells what was measured; everything from outside is escaped.
 pub fn page(about: &Value, summaries: &[Summary], questions: &[Question], records: &[Record]) -> String {
-    let mut page = HEAD.to_owned();
+    let mut page = head("ruminate eval");
     let fact = |pointer: &str| about.pointer(pointer).map_or_else(String::new, plain);
     let model = if fact("/model/name").is_empty() { fact("/model/file") } else { fact("/model/name") };
     push(&mut page, format_args!("<h1>{}</h1>", html(&model)));
@@ -147,29 +145,8 @@ fn answers(page: &mut String, summaries: &[Summary], questions: &[Question], rec
     page.push_str("</tbody></table>\n");
 }
 
-/// Text as it is to be read in a page or an attribute, without what would be markup or steer a reader.
-pub(super) fn html(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in escape(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Writing to a string cannot fail.
-fn push(page: &mut String, line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(page, "{line}");
 }
 
 #[cfg(test)]

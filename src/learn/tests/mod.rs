@@ -1,5 +1,7 @@
 //! The recipe against numpy (tests/fixtures/make_learn.py), files that lie, and runs that are stopped.
 
+mod labels;
+
 use std::path::Path;
 
 use half::f16;
@@ -60,7 +62,7 @@ fn a_logistic_regression_is_that_of_numpy_for_any_number_of_threads() {
     let golden = &golden()["logistic"];
     let width = golden["width"].as_u64().unwrap() as usize;
     let x = Matrix::new(floats(&golden["x"]).into_iter().map(|x| x as f32).collect(), width);
-    let labels: Vec<bool> = floats(&golden["labels"]).iter().map(|&label| label == 1.0).collect();
+    let labels = floats(&golden["labels"]);
     let weights = floats(&golden["weights"]);
     let groups: Vec<_> = (0..labels.len()).map(|i| i..i + 1).collect();
     let examples = Examples { x: &x, groups: &groups, labels: &labels, weights: &weights };
@@ -77,7 +79,7 @@ fn a_logistic_regression_is_that_of_numpy_for_any_number_of_threads() {
 }
 
 /// Random rows in groups of one to four, their labels and weights.
-fn examples(rows: usize, width: usize) -> (Matrix, Vec<std::ops::Range<usize>>, Vec<bool>, Vec<f64>) {
+fn examples(rows: usize, width: usize) -> (Matrix, Vec<std::ops::Range<usize>>, Vec<f64>, Vec<f64>) {
     let stream = Stream::new(7);
     let x: Vec<f32> = (0..rows * width).map(|i| (2.0 * stream.uniform(i as u64) - 1.0) as f32).collect();
     let mut groups = Vec::new();
@@ -87,7 +89,8 @@ fn examples(rows: usize, width: usize) -> (Matrix, Vec<std::ops::Range<usize>>, 
         groups.push(start..end);
         start = end;
     }
-    let labels = (0..groups.len()).map(|i| stream.child(1).uniform(i as u64) > 0.5).collect();
+    // Hard labels, and soft ones in between.
+    let labels = (0..groups.len()).map(|i| (2.0 * stream.child(1).uniform(i as u64) - 0.5).clamp(0.0, 1.0)).collect();
     let weights = (0..groups.len()).map(|i| 0.5 + stream.child(2).uniform(i as u64)).collect();
     (Matrix::new(x, width), groups, labels, weights)
 }
@@ -152,6 +155,7 @@ fn block(question: u64, decide: impl Fn(&[f32]) -> bool) -> Block {
                 step: step as u32,
                 complete: step == 1,
                 right: decide(&states),
+                value: f32::from(u8::from(decide(&states))),
                 tokens: 3,
                 last_logprob: -0.5,
                 mean_logprob: (-place.uniform(99)) as f32,
@@ -175,7 +179,7 @@ fn fitted(table: &Table, params: &FitParams, threads: usize) -> (Head, Report) {
 
 /// Blocks label every step by itself, which no solution's outcome does.
 fn steps() -> FitParams {
-    FitParams { objective: Objective::Step, ..FitParams::default() }
+    FitParams { objective: Some(Objective::Step), ..FitParams::default() }
 }
 
 #[test]
@@ -187,7 +191,7 @@ fn one_bad_step_carries_the_blame_for_a_wrong_solution() {
         let mut block = block(number, |_| true);
         for pair in block.rows.chunks_exact_mut(2) {
             let right = pair.iter().all(good);
-            pair.iter_mut().for_each(|row| row.right = right);
+            pair.iter_mut().for_each(|row| (row.right, row.value) = (right, f32::from(u8::from(right))));
         }
         table.push(&origin(), &block).unwrap();
     }
@@ -208,7 +212,7 @@ fn one_bad_step_carries_the_blame_for_a_wrong_solution() {
         "{agree} of {} steps are told apart without a label of their own",
         rows.len()
     );
-    let (_, plain) = fitted(&table, &FitParams { objective: Objective::Step, ..params }, 2);
+    let (_, plain) = fitted(&table, &FitParams { objective: Some(Objective::Step), ..params }, 2);
     let last = |report: &Report| report.test_figures.solutions[2].figures.auroc.unwrap();
     assert!(last(&plain) <= last(&report) + 1e-3);
 }
@@ -413,7 +417,8 @@ fn lying_files_are_refused_or_sound() {
 #[test]
 fn every_sample_of_a_question_gets_its_outcome() {
     let verifier = Number::new("7").unwrap();
-    let params = sampling(12, SamplerParams::default(), 60, 5);
+    let search = sampling(12, SamplerParams::default(), 60, 5);
+    let params = CollectParams { search, labels: Labels::Outcome };
     let taps = default_taps(N_LAYER);
     assert_eq!(taps, [Tap::Layer(1), Tap::Final]);
     let collected = |number: u64, width: usize| {
@@ -452,4 +457,34 @@ fn every_sample_of_a_question_gets_its_outcome() {
     let mut engine = ToyEngine::new(256, 4);
     let stopped = collect(&mut engine, &Words, &question, &params, &mut recorder, &mut Silent, &cancel);
     assert!(stopped.unwrap().is_none() && engine.alive() == 0);
+}
+
+#[test]
+fn soft_labels_are_kept_and_a_head_learns_their_share() {
+    let mut soft = block(0, |_| true);
+    for (i, row) in soft.rows.iter_mut().enumerate() {
+        row.value = i as f32 / 11.0;
+        row.right = i > 0;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("soft");
+    RowWriter::open(&path, &origin()).unwrap().push(&soft).unwrap();
+    let read = RowReader::open(&path).unwrap().block().unwrap().unwrap();
+    for (a, b) in read.rows.iter().zip(&soft.rows) {
+        assert!((a.value - b.value).abs() < 1e-5 && a.right == b.right);
+    }
+    let mut table = Table::new(origin());
+    for number in 0..200 {
+        let mut block = block(number, |states| states[9] > 0.0);
+        // Of two steps alike, one is right and one is three quarters right.
+        block.rows.iter_mut().for_each(|row| row.value = if row.right { 0.75 } else { 0.25 });
+        table.push(&origin(), &block).unwrap();
+    }
+    assert!(table.labels_steps());
+    let params = FitParams { kind: Some(Kind::Linear), l2: vec![1e-4], ..FitParams::default() };
+    let (_, report) = fitted(&table, &params, 1);
+    let figures = report.test_figures.all;
+    // Ranked as the labels say, and valued no surer than they are.
+    assert!(figures.auroc.unwrap() > 0.95, "{figures:?}");
+    assert!((figures.log_loss - -(0.75f64.ln())).abs() < 0.12, "{figures:?}");
 }
