@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use ruminate::ErrorKind;
 use ruminate::engine::Engine;
-use ruminate::learn::{self, Block, PairParams, Question, Recorder, RowWriter};
+use ruminate::learn::{self, Block, CollectParams, PairParams, Prompt, Question, Recorder, RowWriter};
 use ruminate::observe::{Event, Observer, Silent};
 use ruminate::reward::answer;
 use ruminate::reward::verify::{Number, Verifier};
-use ruminate::search::{EnergyMeter, EnergySource, SearchParams};
+use ruminate::search::{EnergyMeter, EnergySource};
 use ruminate::text::TokenId;
 use serde_json::json;
 
@@ -37,7 +37,7 @@ pub struct Collect {
     /// Not used, but in use: the session is busy as a whole.
     pub _line: Loan<Line>,
     pub questions: Vec<Asked>,
-    pub params: SearchParams,
+    pub params: CollectParams,
     pub recorder: Recorder,
     pub rows: Option<RowWriter>,
     pub pairs: Option<Arc<Object<Preferences>>>,
@@ -102,7 +102,7 @@ impl Work for Collect {
         });
         let mut finished = Finished {
             text: Text::new(report.to_string()),
-            seed: self.params.seed,
+            seed: self.params.search.seed,
             stop_reason,
             usage: rum_usage {
                 wall_ms: seconds * 1e3,
@@ -150,7 +150,9 @@ impl Collect {
         let Some(block) = block else { return Ok(false) };
         // Pairs first: a question counts as done once its steps are written.
         if let Some(pairs) = self.pairs.as_ref().filter(|_| !block.rows.is_empty()) {
-            let found = learn::pairs(&self.recorder, &asked.prompt_text, verifier, &self.pairing);
+            let prompt = Prompt { text: &asked.prompt_text, tokens: &asked.prompt };
+            let worth = |_, text: &str| f64::from(u8::from(verifier.accepts(text)));
+            let found = learn::pairs(&self.recorder, prompt, &worth, &self.pairing);
             if let Some(host) = &self.verifier {
                 host.check()?;
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ruminate::engine::{Engine, SamplerParams, Tap};
-use ruminate::learn::{self, Origin, Recorder, RowWriter};
+use ruminate::learn::{self, CollectParams, Labels, Origin, Recorder, RowWriter};
 use ruminate::reward::verify::Number;
 use ruminate::search::SearchParams;
 use serde_json::json;
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn rum_run_collect(
             motor,
             _line: line,
             questions,
-            params,
+            params: CollectParams { search: params, labels: Labels::Outcome },
             recorder,
             rows,
             pairs,

@@ -161,8 +161,8 @@ unsafe fn params(fitting: &rum_fitting) -> Result<FitParams, Failure> {
             rum_head_kind::RUM_HEAD_MLP => Some(Kind::Mlp),
         },
         objective: match rum_objective::read(fitting.objective)? {
-            rum_objective::RUM_OBJECTIVE_PRODUCT => Objective::Product,
-            rum_objective::RUM_OBJECTIVE_STEP => Objective::Step,
+            rum_objective::RUM_OBJECTIVE_PRODUCT => Some(Objective::Product),
+            rum_objective::RUM_OBJECTIVE_STEP => Some(Objective::Step),
         },
         n_hidden: usize::try_from(fitting.n_hidden).unwrap_or(usize::MAX),
         seed: fitting.seed,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ruminate::Limits;
 use ruminate::engine::Tap;
 use ruminate::learn::preference::{Example, Preference};
-use ruminate::learn::{PairParams, Recorder, pairs};
+use ruminate::learn::{self, PairParams, Recorder, pairs};
 use ruminate::observe::Interrupt;
-use ruminate::reward::verify::Number;
+use ruminate::reward::verify::{Number, Verifier};
 use ruminate::reward::{Features, Judge, Step, StepId};
 use ruminate::trace::Trace;
 
@@ -97,8 +97,9 @@ impl Kind for Preferences {
 
 impl Preferences {
     /// Appends all of these or, if one cannot be, none.
-    pub fn extend(&self, texts: Vec<Preference>) -> Result<usize, Failure> {
+    pub fn extend(&self, mut texts: Vec<Preference>) -> Result<usize, Failure> {
         let tokenizer = &self.model.value.tokenizer;
+        texts.iter_mut().try_for_each(|text| text.settle_prompt(tokenizer))?;
         let encoded = texts.iter().enumerate().map(|(i, text)| {
             text.encode(tokenizer).map_err(|e| Failure::from(e.context(format_args!("preference {i}"))))
         });
@@ -239,14 +240,15 @@ fn of_trace(trace: &Trace, right: &Number, params: &PairParams) -> Result<Vec<Pr
             parent: StepId(node.parent),
             text: &node.text,
             path: "",
-            tokens: &[],
+            tokens: node.done.as_ref().map_or(&[], |done| done.tokens.as_slice()),
             draws: &[],
             features: Some(&features),
             complete: matches!(end, "eog" | "answer"),
         };
         recorder.judge(&[step], &Interrupt::default())?;
     }
-    Ok(pairs(&recorder, &trace.header.prompt.text, right, params))
+    let prompt = learn::Prompt { text: &trace.header.prompt.text, tokens: &trace.header.prompt.tokens };
+    Ok(pairs(&recorder, prompt, &|_, text| f64::from(u8::from(right.accepts(text))), params))
 }
 
 /// Writes how many preferences there are to `n`. From any thread, concurrently.
