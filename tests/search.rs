@@ -74,6 +74,9 @@ impl<E: Engine> Engine for Wide<E> {
     fn set_kv_limit(&mut self, bytes: u64) {
         self.inner.set_kv_limit(bytes);
     }
+    fn set_free_width(&mut self, width: usize) {
+        self.info.free_width = width;
+    }
 }
 
 fn search(name: &str, threads: usize, width: usize, params: &SearchParams) -> Result<Outcome> {

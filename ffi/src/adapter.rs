@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ruminate::Limits;
+use ruminate::engine::Engine;
 use ruminate::trace::AdapterRecord;
 
 use crate::call::{clear, entry, free, hand_out, not_null};

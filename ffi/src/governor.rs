@@ -209,6 +209,10 @@ impl Engine for Governed<'_> {
         self.asked = bytes;
         self.cap();
     }
+
+    fn set_free_width(&mut self, width: usize) {
+        self.engine.set_free_width(width);
+    }
 }
 
 impl Drop for Governed<'_> {

@@ -1,21 +1,34 @@
 //! The one seam between search and arithmetic: branches that share their prefix's KV, decoded together.
 
 mod batch;
+mod boxed;
+mod kv_tree;
+#[cfg(feature = "llama")]
+pub mod llama;
 mod lookup;
 pub mod native;
+mod plan;
 mod rng;
 mod sampler;
 #[cfg(test)]
 pub(crate) mod toy;
+mod width;
 
 pub use batch::{Batch, Row, Rows, Tap, Want};
 pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};
+pub use width::{WIDEST, WidthCost};
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Adapter;
+use crate::observe::Interrupt;
+
+/// The free width until [`Engine::measure_free_width`] has run or [`Engine::set_free_width`] tells it.
+const ASSUMED_FREE_WIDTH: usize = 8;
 
 /// A line of thought inside one engine: a path of tokens whose KV it shares with the branches forked from it.
 ///
@@ -120,4 +133,40 @@ pub trait Engine: Send {
     /// Caps KV at `bytes` from now on ([`MemoryReport::kv_limit`]). Pages already in use stay, only growth past the cap is
     /// refused, so a search can tighten the cap for its own duration and put the old one back.
     fn set_kv_limit(&mut self, bytes: u64);
+
+    /// Puts `adapters` beside the model's matrices in place of those before, each counted as often as the number beside it
+    /// says; none of them leaves the model alone. [`ModelInfo::fingerprint`] names the adapters too from then on.
+    ///
+    /// Errors, after which nothing has changed: those of [`Adapter::check_base`];
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a scale that is not finite, and while any branch holds tokens,
+    /// because KV of other adapters must not be mixed in; [`NonFinite`](ErrorKind::NonFinite) for scaled factors that
+    /// leave f32; [`Unsupported`](ErrorKind::Unsupported) by an engine that has none.
+    fn set_adapters(&mut self, adapters: &[(Arc<Adapter>, f32)]) -> Result<()> {
+        if adapters.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Unsupported, "this engine takes no adapters"))
+        }
+    }
+
+    /// Sets [`ModelInfo::free_width`], at least 1, to what an earlier measurement found for the same model, machine and options.
+    fn set_free_width(&mut self, width: usize);
+
+    /// Times decoding at widths from 1 to [`WIDEST`] and sets [`ModelInfo::free_width`] to the narrowest that reaches nine tenths
+    /// of the best rate.
+    ///
+    /// A batch shares the reading of the weights; its arithmetic grows with it. So the rate rises steeply, then hardly:
+    /// past the knee more lanes buy nothing but later answers, more KV and more work thrown away by an early stop.
+    ///
+    /// Three rounds, about 30 passes and 630 tokens in all; leaves no branch behind. When `interrupt` fires, or KV runs
+    /// short, what was timed so far counts; [`Cancelled`](ErrorKind::Cancelled), and the old width, before the end of the
+    /// first round.
+    fn measure_free_width(&mut self, interrupt: &Interrupt) -> Result<Vec<WidthCost>> {
+        width::measure(self, interrupt)
+    }
+}
+
+/// What [`Engine::set_adapters`] says while branches hold KV that the old ones made.
+fn adapters_in_use() -> Error {
+    Error::invalid("adapters cannot change while a branch holds tokens: release all branches first")
 }

@@ -361,6 +361,10 @@ impl Engine for ToyEngine {
     fn set_kv_limit(&mut self, bytes: u64) {
         self.kv_limit = bytes;
     }
+
+    fn set_free_width(&mut self, width: usize) {
+        self.info.free_width = width.max(1);
+    }
 }
 
 #[cfg(test)]

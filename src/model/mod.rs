@@ -8,6 +8,7 @@ mod rope;
 mod tensor;
 mod weights;
 
+pub(crate) use adapter::adapted_fingerprint;
 pub use adapter::{Adapter, Lora, MergeFormat, Merged, Projection, merge};
 pub use config::{Config, Window};
 pub(crate) use rope::RopeTable;

@@ -60,6 +60,8 @@ pub struct ModelRecord {
     pub n_ctx: usize,
     /// How keys and values were kept, where the engine has a choice.
     pub kv_type: Option<String>,
+    /// What computed; `None` for this library's own engine.
+    pub backend: Option<String>,
 }
 
 /// An adapter of a trace's model.
@@ -108,6 +110,7 @@ impl Header {
                 adapters: Vec::new(),
                 n_ctx: info.n_ctx,
                 kv_type: None,
+                backend: None,
             },
             question: String::new(),
             strategy: None,

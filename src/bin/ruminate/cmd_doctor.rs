@@ -8,6 +8,7 @@ use ruminate::engine::Engine;
 use ruminate::simd::Isa;
 use serde_json::json;
 
+use crate::backend::{self, Device};
 use crate::exit::Failure;
 use crate::model::ModelArgs;
 use crate::output::{Output, Style};
@@ -44,7 +45,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
             "model": model.document(&args.model.source.name()),
             "free_width": free_width,
             "decode": widths.iter().map(|w| json!({"branches": w.width, "tok_s": w.rate()})).collect::<Vec<_>>(),
-            "gpu_backends": [],
+            "devices": backend::devices().iter().map(Device::document).collect::<Vec<_>>(),
             "energy_counters": energy,
         }));
     }
@@ -61,7 +62,10 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let rates = widths.iter().map(|w| format!("{}: {:.0}", w.width, w.rate())).collect::<Vec<_>>().join(", ");
     row("decoding", &format!("tokens per second by branches, {}: {rates}", args.model.source.name()))?;
     row("free width", &format!("{free_width} branches"))?;
-    row("GPU backends", "none in this build")?;
+    match backend::devices().as_slice() {
+        [] => row("GPU backends", "none in this build")?,
+        devices => devices.iter().try_for_each(|device| row(&device.name, &device.line()))?,
+    }
     row("energy counters", if energy.is_empty() { "none that can be read" } else { &energy })
 }
 

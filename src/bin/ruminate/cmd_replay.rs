@@ -13,10 +13,11 @@ use ruminate::trace::{AdapterRecord, Header, Replay, Verdict};
 use serde_json::json;
 
 use crate::adapter_args::AdapterArg;
+use crate::backend::BackendArgs;
 use crate::cmd_trace;
 use crate::exit::{Code, Failure};
 use crate::judge_args::JudgeArgs;
-use crate::model::{Backend, Kv, Loaded, ModelArgs};
+use crate::model::{Kv, Loaded, ModelArgs};
 use crate::output::{Output, Style, escape_line};
 use crate::signal;
 use crate::source::SourceArgs;
@@ -84,9 +85,10 @@ fn load(args: &Args, header: &Header) -> Result<Loaded, Failure> {
     let source = SourceArgs { model: args.model.clone().or(named), no_mmap: args.no_mmap };
     let name = source.name();
     let (threads, isa, ctx) = (args.threads, args.isa, Some(recorded.n_ctx));
+    let backend = BackendArgs::recorded(recorded.backend.as_deref())?;
     let adapter = |a: &AdapterRecord| AdapterArg { file: PathBuf::from(&a.path), scale: a.scale };
     let adapters = recorded.adapters.iter().map(adapter).collect();
-    let args = ModelArgs { source, threads, ctx, adapters, backend: Backend::Native, kv, isa, packed_cache: None };
+    let args = ModelArgs { source, threads, ctx, adapters, backend, kv, isa, packed_cache: None };
     let model = args.load()?;
     let fingerprint = &model.engine.info().fingerprint;
     if *fingerprint != recorded.fingerprint {

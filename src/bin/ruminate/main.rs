@@ -1,6 +1,7 @@
 //! The command line: a thin user of the public API.
 
 mod adapter_args;
+mod backend;
 mod bundled;
 mod checkpoint;
 mod cmd_bench;

@@ -7,8 +7,7 @@ use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use ruminate::Limits;
 use ruminate::engine::Engine;
-use ruminate::engine::native::{KvType, NativeEngine, NativeOptions};
-use ruminate::exec::Team;
+use ruminate::engine::native::{KvType, NativeOptions};
 use ruminate::model::Model;
 use ruminate::reward::Judge;
 use ruminate::simd::Isa;
@@ -16,6 +15,7 @@ use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenize
 use serde_json::{Value, json};
 
 use crate::adapter_args::{self, AdapterArg};
+use crate::backend::{BackendArgs, Opened};
 use crate::exit::Failure;
 use crate::source::SourceArgs;
 
@@ -32,9 +32,8 @@ pub struct ModelArgs {
     /// A LoRA adapter beside the model's matrices, counted SCALE times, once without it; several add up.
     #[arg(long = "adapter", env = "RUMINATE_ADAPTER", value_name = "FILE[=SCALE]", value_parser = adapter_args::adapter)]
     pub adapters: Vec<AdapterArg>,
-    /// What computes.
-    #[arg(long, env = "RUMINATE_BACKEND", value_enum, default_value_t = Backend::Native)]
-    pub backend: Backend,
+    #[command(flatten)]
+    pub backend: BackendArgs,
     /// How keys and values are kept: half precision, or 8 bits for half the memory.
     #[arg(long, env = "RUMINATE_KV", value_enum, default_value_t = Kv::F16)]
     pub kv: Kv,
@@ -70,15 +69,13 @@ impl From<Kv> for KvType {
     }
 }
 
-/// The engines of this build.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Backend {
-    Native,
-}
-
 /// An opened model.
 pub struct Loaded {
-    pub engine: NativeEngine,
+    pub engine: Box<dyn Engine>,
+    /// Its network, where it is our own engine's.
+    network: Option<Arc<Model>>,
+    /// What computes, by [`BackendArgs::name`].
+    pub backend: String,
     /// What the engine was made with.
     pub options: NativeOptions,
     /// What stands beside the model's matrices.
@@ -96,26 +93,25 @@ impl ModelArgs {
         let naming = |e: ruminate::Error| e.context(self.source.name());
         let tokenizer = Tokenizer::from_gguf(&gguf, &limits).map_err(naming)?;
         let template = ChatTemplate::from_gguf(&gguf, &limits).map_err(naming)?;
-        let model = Arc::new(Model::load(&gguf, &limits).map_err(naming)?);
         let mut options = NativeOptions::default();
         options.threads = self.threads.unwrap_or(options.threads);
         options.n_ctx = self.ctx;
         options.kv_type = self.kv.into();
         options.isa = self.isa.unwrap_or(options.isa);
-        let Backend::Native = self.backend;
-        if let Some(path) = &self.packed_cache
-            && !model.load_packed(path)?
-        {
-            model.save_packed(&Team::new(options.threads)?, path)?;
-        }
-        let adapters = adapter_args::open(&self.adapters, model.config())?;
-        let mut engine = NativeEngine::new(model, &options)?;
-        engine.set_adapters(&adapters)?;
-        Ok(Loaded { engine, options, adapters: self.adapters.clone(), tokenizer, template, judge: None })
+        let Opened { engine, network } = self.backend.open(self, &gguf, &options)?;
+        let (backend, adapters) = (self.backend.name(), self.adapters.clone());
+        Ok(Loaded { engine, network, backend, options, adapters, tokenizer, template, judge: None })
     }
 }
 
 impl Loaded {
+    /// The network of our own engine, which training goes through.
+    pub fn network(&self) -> Result<&Arc<Model>, Failure> {
+        self.network
+            .as_ref()
+            .ok_or_else(|| Failure::usage("this needs --backend native: llama.cpp's weights are its own"))
+    }
+
     /// A text as it is, names of control tokens read as those tokens.
     pub fn encode_raw(&self, text: &str) -> Result<Vec<TokenId>, Failure> {
         Ok(self.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true })?)
@@ -147,7 +143,7 @@ impl Loaded {
             "adapters": adapter_args::document(&self.adapters),
             "n_ctx": info.n_ctx,
             "weights_bytes": self.engine.memory().weights,
-            "backend": "native",
+            "backend": self.backend,
         })
     }
 }

@@ -8,12 +8,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ruminate::engine::Engine;
-use ruminate::engine::native::{NativeEngine, WidthCost};
+use ruminate::engine::{Engine, WIDEST, WidthCost};
 use ruminate::observe::{CancelToken, Interrupt};
 use ruminate::{Error, ErrorKind, Result, storage};
 use serde_json::{Value, json};
 
+use crate::backend::NATIVE;
 use crate::model::Loaded;
 use crate::output::{Output, Style};
 use crate::pull::cache;
@@ -93,10 +93,16 @@ pub fn measure(model: &mut Loaded, cancel: &CancelToken, output: &Output) -> Res
 /// Everything that moves the knee: the model, how it runs, and the kernels of this version.
 fn file_of(model: &Loaded) -> Option<PathBuf> {
     let (info, options) = (model.engine.info(), &model.options);
-    let (threads, isa, kv) = (options.threads, options.isa.name(), options.kv_type.name());
+    let (threads, kv) = (options.threads, options.kv_type.name());
+    let by = if model.backend == NATIVE { options.isa.name().to_owned() } else { file_name(&model.backend) };
     let version = env!("CARGO_PKG_VERSION");
-    let name = format!("{}-{threads}-{isa}-{kv}-{version}.json", info.fingerprint);
+    let name = format!("{}-{threads}-{by}-{kv}-{version}.json", info.fingerprint);
     Some(cache::user_cache()?.join("ruminate").join("free-width").join(name))
+}
+
+/// A backend's name as part of a file's.
+fn file_name(backend: &str) -> String {
+    backend.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 fn load(file: &Path) -> Option<usize> {
@@ -121,7 +127,7 @@ fn save(file: Option<PathBuf>, width: usize, output: &Output) {
 fn parse(bytes: &[u8]) -> Option<usize> {
     let document: Value = serde_json::from_slice(bytes).ok()?;
     let width = usize::try_from(document.get("free_width")?.as_u64()?).ok()?;
-    (1..=NativeEngine::WIDEST).contains(&width).then_some(width)
+    (1..=WIDEST).contains(&width).then_some(width)
 }
 
 #[cfg(test)]

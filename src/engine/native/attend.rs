@@ -1,7 +1,7 @@
 //! Attention's share of a forward pass: new keys and values into their pages, plans of who sees what, buffers.
 
 use crate::engine::native::forward::Pass;
-use crate::engine::native::plan::Step;
+use crate::engine::plan::Step;
 use crate::kernels::{self, Attention, AttentionPlan, AttentionShape, KvSlot, Query};
 use crate::model::Config;
 

@@ -1,9 +1,10 @@
 //! One forward pass: the decoder that all supported architectures share, read top-down.
 
-use crate::engine::native::kv::KvTree;
+use crate::engine::kv_tree::KvTree;
 use crate::engine::native::lora::{Beside, LoraSet, Site};
-use crate::engine::native::plan::{Lane, Step};
+use crate::engine::native::pages::PagePool;
 use crate::engine::native::scratch::{CHUNK_TOKENS, Scratch};
+use crate::engine::plan::{Lane, Step};
 use crate::engine::{Rows, Tap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
@@ -18,7 +19,7 @@ pub(super) struct Pass<'a> {
     pub model: &'a Model,
     pub team: &'a Team,
     pub isa: Isa,
-    pub kv: &'a mut KvTree,
+    pub kv: &'a mut KvTree<PagePool>,
     pub loras: Option<&'a LoraSet>,
     pub scratch: &'a mut Scratch,
     pub lanes: &'a [Lane],

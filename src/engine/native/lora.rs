@@ -6,9 +6,8 @@ use std::sync::Arc;
 use crate::engine::native::lora::Site::{AfterAttention, AfterGate, BeforeAttention, BeforeFfn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
-use crate::gguf::Fingerprint;
 use crate::kernels::{self, Activations, Input, MatrixView, PackedMatrix, Product};
-use crate::model::{Adapter, Lora, Model, Projection};
+use crate::model::{Adapter, Lora, Model, Projection, adapted_fingerprint};
 use crate::quant::QuantType;
 use crate::simd::Isa;
 
@@ -52,16 +51,10 @@ struct Part {
 impl LoraSet {
     /// Checks that every adapter belongs to `model`, and packs all of them.
     pub fn new(team: &Team, model: &Model, adapters: &[(Arc<Adapter>, f32)]) -> Result<Self> {
-        let mut digest = Fingerprint::new();
-        digest.add(model.fingerprint().as_bytes());
-        for (adapter, scale) in adapters {
+        for (adapter, _) in adapters {
             adapter.check_base(model)?;
-            if !scale.is_finite() {
-                return Err(Error::invalid(format!("an adapter cannot be scaled by {scale}")));
-            }
-            digest.add(adapter.digest().as_bytes());
-            digest.add(&scale.to_le_bytes());
         }
+        let fingerprint = adapted_fingerprint(model.fingerprint(), adapters)?;
         let mut layers = Vec::with_capacity(model.config().n_layer);
         for layer in 0..model.config().n_layer {
             let mut sites = [const { None }; SITES.len()];
@@ -70,7 +63,7 @@ impl LoraSet {
             }
             layers.push(sites);
         }
-        Ok(Self { layers, fingerprint: digest.hex() })
+        Ok(Self { layers, fingerprint })
     }
 
     /// What stands beside the matrices of layer `layer` that meet the input at `site`.

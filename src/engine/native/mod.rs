@@ -2,25 +2,22 @@
 
 mod attend;
 mod forward;
-mod kv;
 mod lora;
 mod pages;
-mod plan;
 mod scratch;
-mod width;
 
 use std::io::{Read, Write};
 use std::sync::Arc;
 
 pub use crate::kernels::KvType;
-pub use width::WidthCost;
 
+use crate::engine::kv_tree::KvTree;
 use crate::engine::native::forward::Pass;
-use crate::engine::native::kv::KvTree;
 use crate::engine::native::lora::LoraSet;
-use crate::engine::native::plan::Plan;
+pub(in crate::engine) use crate::engine::native::pages::PagePool;
 use crate::engine::native::scratch::Scratch;
-use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
+use crate::engine::plan::Plan;
+use crate::engine::{ASSUMED_FREE_WIDTH, Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, adapters_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels::{KvLayout, PAGE_TOKENS};
@@ -28,10 +25,6 @@ use crate::limits::Limits;
 use crate::model::{Adapter, Config, Model};
 use crate::simd::Isa;
 use crate::storage::wire::{get_text, put_text};
-
-/// The free width until [`measure_free_width`](NativeEngine::measure_free_width) has run or
-/// [`set_free_width`](NativeEngine::set_free_width) tells it.
-const ASSUMED_FREE_WIDTH: usize = 8;
 
 /// How a native engine runs.
 #[derive(Debug, Clone)]
@@ -87,7 +80,7 @@ pub struct NativeEngine {
     info: ModelInfo,
     team: Team,
     isa: Isa,
-    kv: KvTree,
+    kv: KvTree<PagePool>,
     loras: Option<LoraSet>,
     scratch: Scratch,
     max_batch: usize,
@@ -117,35 +110,13 @@ impl NativeEngine {
         Ok(Self {
             team: Team::new(options.threads)?,
             isa: options.isa,
-            kv: KvTree::new(options.layout(config), limit, options.limits.branches),
+            kv: KvTree::new(PagePool::new(options.layout(config), limit), options.limits.branches),
             loras: None,
             scratch: Scratch::new(config, n_ctx),
             max_batch: options.limits.batch_tokens,
             info,
             model,
         })
-    }
-
-    /// Puts `adapters` beside the model's matrices in place of those before, each counted as often as the number beside it
-    /// says; none of them leaves the model alone. [`ModelInfo::fingerprint`] names the adapters too from then on.
-    ///
-    /// Errors, after which nothing has changed: those of [`Adapter::check_base`];
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a scale that is not finite, and while any branch holds tokens,
-    /// because KV of other adapters must not be mixed in; [`NonFinite`](ErrorKind::NonFinite) for scaled factors that
-    /// leave f32.
-    pub fn set_adapters(&mut self, adapters: &[(Arc<Adapter>, f32)]) -> Result<()> {
-        if self.kv.holds_tokens() {
-            return Err(Error::invalid(
-                "adapters cannot change while a branch holds tokens: release all branches first",
-            ));
-        }
-        self.loras = match adapters {
-            [] => None,
-            _ => Some(LoraSet::new(&self.team, &self.model, adapters)?),
-        };
-        let fingerprint = self.loras.as_ref().map_or(self.model.fingerprint(), LoraSet::fingerprint);
-        self.info.fingerprint = fingerprint.to_owned();
-        Ok(())
     }
 
     /// Gives back to the system what no branch holds: freed KV pages, and the buffers of a pass. They are taken again when they are
@@ -287,5 +258,22 @@ impl Engine for NativeEngine {
 
     fn set_kv_limit(&mut self, bytes: u64) {
         self.kv.pages_mut().set_limit(bytes);
+    }
+
+    fn set_adapters(&mut self, adapters: &[(Arc<Adapter>, f32)]) -> Result<()> {
+        if self.kv.holds_tokens() {
+            return Err(adapters_in_use());
+        }
+        self.loras = match adapters {
+            [] => None,
+            _ => Some(LoraSet::new(&self.team, &self.model, adapters)?),
+        };
+        let fingerprint = self.loras.as_ref().map_or(self.model.fingerprint(), LoraSet::fingerprint);
+        self.info.fingerprint = fingerprint.to_owned();
+        Ok(())
+    }
+
+    fn set_free_width(&mut self, width: usize) {
+        self.info.free_width = width.max(1);
     }
 }

@@ -1,14 +1,12 @@
 //! The memory that KV lives in: pages under one cap.
 
+use crate::engine::kv_tree::{PageId, Pages, StoredPages};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::{KvLayout, KvPage, PAGE_TOKENS};
-
-/// A page's number in its pool.
-pub(super) type PageId = u32;
+use crate::kernels::{KvLayout, KvPage, KvType, PAGE_TOKENS};
 
 /// Pages under one cap. A freed page is kept for the next taker, so the memory held is the most in use since the last
 /// [`trim`](PagePool::trim).
-pub(super) struct PagePool {
+pub(in crate::engine) struct PagePool {
     layout: KvLayout,
     pages: Vec<KvPage>,
     free: Vec<PageId>,
@@ -44,30 +42,6 @@ impl PagePool {
         self.pages.len() as u64 * self.layout.page_bytes()
     }
 
-    /// A page; an error of kind [`Memory`](ErrorKind::Memory) when the cap leaves no room for it.
-    pub fn take(&mut self) -> Result<PageId> {
-        if self.used().saturating_add(self.layout.page_bytes()) > self.limit {
-            return Err(self.full());
-        }
-        if let Some(&id) = self.free.last() {
-            let (layout, full) = (self.layout, self.full());
-            match self.pages.get_mut(id as usize) {
-                Some(page) if page.bytes().is_empty() => *page = KvPage::new(layout).ok_or(full)?,
-                _ => {}
-            }
-            self.free.pop();
-            return Ok(id);
-        }
-        let id = PageId::try_from(self.pages.len()).map_err(|_| self.full())?;
-        let page = KvPage::new(self.layout).ok_or_else(|| self.full())?;
-        self.pages.push(page);
-        Ok(id)
-    }
-
-    pub fn give(&mut self, id: PageId) {
-        self.free.push(id);
-    }
-
     /// Gives the memory of freed pages back to the system; they get new memory when they are taken again.
     pub fn trim(&mut self) {
         for &id in &self.free {
@@ -97,10 +71,52 @@ impl PagePool {
     }
 }
 
+impl Pages for PagePool {
+    fn take(&mut self) -> Result<PageId> {
+        if self.used().saturating_add(self.layout.page_bytes()) > self.limit {
+            return Err(self.full());
+        }
+        if let Some(&id) = self.free.last() {
+            let (layout, full) = (self.layout, self.full());
+            match self.pages.get_mut(id as usize) {
+                Some(page) if page.bytes().is_empty() => *page = KvPage::new(layout).ok_or(full)?,
+                _ => {}
+            }
+            self.free.pop();
+            return Ok(id);
+        }
+        let id = PageId::try_from(self.pages.len()).map_err(|_| self.full())?;
+        let page = KvPage::new(self.layout).ok_or_else(|| self.full())?;
+        self.pages.push(page);
+        Ok(id)
+    }
+
+    fn give(&mut self, id: PageId) {
+        self.free.push(id);
+    }
+}
+
+impl StoredPages for PagePool {
+    fn shape(&self) -> [u64; 4] {
+        let ty = match self.layout.ty {
+            KvType::F16 => 0,
+            KvType::Q8 => 1,
+        };
+        [ty, self.layout.n_layer as u64, self.layout.n_head_kv as u64, self.layout.head_dim as u64]
+    }
+
+    fn bytes(&self, id: PageId) -> &[u8] {
+        self.pages[id as usize].bytes()
+    }
+
+    fn bytes_mut(&mut self, id: PageId) -> &mut [u8] {
+        self.pages[id as usize].bytes_mut()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::KvType;
 
     #[test]
     fn trimmed_pages_have_no_memory_until_they_are_taken_again() {

@@ -11,6 +11,8 @@ mod tests;
 pub use merge::{MergeFormat, Merged, merge};
 pub use projection::Projection;
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Fingerprint;
 use crate::model::{Config, Model};
@@ -118,8 +120,13 @@ impl Adapter {
     /// architecture, other sizes or, where the adapter knows its base, another file; and errors as
     /// [`validate`](Self::validate).
     pub fn check_base(&self, model: &Model) -> Result<()> {
-        self.check_config(model.config())?;
-        self.check_fingerprint(model.fingerprint())?;
+        self.check(model.config(), model.fingerprint())
+    }
+
+    /// [`check_base`](Self::check_base) for a model of this configuration and fingerprint.
+    pub(crate) fn check(&self, config: &Config, fingerprint: &str) -> Result<()> {
+        self.check_config(config)?;
+        self.check_fingerprint(fingerprint)?;
         self.validate()
     }
 
@@ -194,4 +201,22 @@ fn check_shape(lora: &Lora, layer: usize, projection: Projection, (n_in, n_out):
         lora.rank,
         projection.name()
     )))
+}
+
+/// The fingerprint of a model with `adapters` beside it; its own without any.
+/// [`InvalidArgument`](ErrorKind::InvalidArgument) for a scale that is not finite.
+pub(crate) fn adapted_fingerprint(model: &str, adapters: &[(Arc<Adapter>, f32)]) -> Result<String> {
+    if adapters.is_empty() {
+        return Ok(model.to_owned());
+    }
+    let mut digest = Fingerprint::new();
+    digest.add(model.as_bytes());
+    for (adapter, scale) in adapters {
+        if !scale.is_finite() {
+            return Err(Error::invalid(format!("an adapter cannot be scaled by {scale}")));
+        }
+        digest.add(adapter.digest().as_bytes());
+        digest.add(&scale.to_le_bytes());
+    }
+    Ok(digest.hex())
 }

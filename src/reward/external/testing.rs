@@ -135,4 +135,8 @@ impl Engine for HashedEngine {
     fn set_kv_limit(&mut self, bytes: u64) {
         self.toy.set_kv_limit(bytes);
     }
+
+    fn set_free_width(&mut self, width: usize) {
+        self.toy.set_free_width(width);
+    }
 }

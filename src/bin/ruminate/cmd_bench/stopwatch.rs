@@ -63,6 +63,10 @@ impl<E: Engine> Engine for Timed<'_, E> {
     fn set_kv_limit(&mut self, bytes: u64) {
         self.engine.set_kv_limit(bytes);
     }
+
+    fn set_free_width(&mut self, width: usize) {
+        self.engine.set_free_width(width);
+    }
 }
 
 /// A tokenizer that may be made deaf to the end of a text, so that every text goes on to its cap.

@@ -179,7 +179,7 @@ impl Rounds<'_> {
     fn check_settings(&self, model: &Loaded) -> Result<(), Failure> {
         let args = self.args;
         let settings = json!({
-            "model": model.engine.model().fingerprint(),
+            "model": model.network()?.fingerprint(),
             "data": provenance::digest(self.text),
             "prompt": provenance::prompt_digest(self.strategy),
             "rows": args.rows.as_ref().map(|rows| [rows.start, rows.end]),
@@ -286,7 +286,7 @@ impl Rounds<'_> {
 
     fn train(&self, model: &Loaded, folder: &Path, best: Option<Adapter>) -> Result<(Adapter, Value), Failure> {
         let file = folder.join("adapter.gguf");
-        let base = model.engine.model();
+        let base = model.network()?;
         if file.exists() {
             return Ok((Adapter::open(&file, base.config(), &Limits::default())?, Value::Null));
         }

@@ -1,7 +1,6 @@
 //! A batch made ready: every token's branch, position and place in the KV, with all pages reserved.
 
-use crate::engine::native::kv::{KvTree, SlotId};
-use crate::engine::native::pages::PageId;
+use crate::engine::kv_tree::{KvTree, PageId, Pages, SlotId};
 use crate::engine::{Batch, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Stretch;
@@ -23,9 +22,9 @@ pub(super) struct Step {
 /// One branch of the pass.
 #[derive(Debug)]
 pub(super) struct Lane {
-    slot: SlotId,
+    pub slot: SlotId,
     /// Tokens that it holds before the pass.
-    held: usize,
+    pub held: usize,
     /// Tokens that the pass adds.
     added: usize,
     /// All its pages, those of the added tokens included.
@@ -39,7 +38,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Checks every token and reserves all pages; on an error the tree is as it was.
-    pub fn new(kv: &mut KvTree, batch: &Batch<'_>, n_vocab: usize, n_ctx: usize) -> Result<Self> {
+    pub fn new<P: Pages>(kv: &mut KvTree<P>, batch: &Batch<'_>, n_vocab: usize, n_ctx: usize) -> Result<Self> {
         let mut plan = Self { steps: Vec::with_capacity(batch.len()), lanes: Vec::new() };
         let mut lane_of_slot = std::collections::HashMap::new();
         for item in &batch.items {
@@ -71,20 +70,20 @@ impl Plan {
     }
 
     /// Makes the pass's tokens part of their branches.
-    pub fn commit(self, kv: &mut KvTree) {
+    pub fn commit<P: Pages>(self, kv: &mut KvTree<P>) {
         for lane in &self.lanes {
             kv.commit(lane.slot, lane.added);
         }
     }
 
     /// Gives the reserved pages back: the pass did not happen.
-    pub fn abandon(self, kv: &mut KvTree) {
+    pub fn abandon<P: Pages>(self, kv: &mut KvTree<P>) {
         for lane in &self.lanes {
             kv.trim(lane.slot);
         }
     }
 
-    fn reserve(&self, kv: &mut KvTree) -> Result<()> {
+    fn reserve<P: Pages>(&self, kv: &mut KvTree<P>) -> Result<()> {
         for (i, lane) in self.lanes.iter().enumerate() {
             if let Err(error) = kv.reserve(lane.slot, lane.added) {
                 for lane in &self.lanes[..i] {

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::native::NativeEngine;
 use crate::engine::{Batch, Branch, Engine, Rows, Want};
 use crate::error::{ErrorKind, Result};
 use crate::observe::Interrupt;
@@ -31,50 +30,43 @@ impl WidthCost {
     }
 }
 
-impl NativeEngine {
-    /// The widest [`free_width`](crate::engine::ModelInfo::free_width) that is ever measured.
-    pub const WIDEST: usize = WIDTHS[WIDTHS.len() - 1];
+/// The widest [`free_width`](crate::engine::ModelInfo::free_width) that is ever measured.
+pub const WIDEST: usize = WIDTHS[WIDTHS.len() - 1];
 
-    /// Times decoding at widths from 1 to [`WIDEST`](Self::WIDEST) and sets
-    /// [`free_width`](crate::engine::ModelInfo::free_width) to the narrowest that reaches nine tenths of the best rate.
-    ///
-    /// A batch shares the reading of the weights; its arithmetic grows with it. So the rate rises steeply, then hardly:
-    /// past the knee more lanes buy nothing but later answers, more KV and more work thrown away by an early stop.
-    ///
-    /// Three rounds, about 30 passes and 630 tokens in all; leaves no branch behind. When `interrupt` fires, or KV runs
-    /// short, what was timed so far counts; [`Cancelled`](ErrorKind::Cancelled), and the old width, before the end of the
-    /// first round.
-    pub fn measure_free_width(&mut self, interrupt: &Interrupt) -> Result<Vec<WidthCost>> {
-        let root = self.root()?;
-        let mut forks = Vec::new();
-        let costs = self.time_widths(&root, &mut forks, interrupt);
-        forks.into_iter().for_each(|branch| self.release(branch));
-        self.release(root);
-        let costs = costs?;
-        if let Some(width) = knee(&costs) {
-            self.set_free_width(width);
-        }
-        Ok(costs)
+/// [`Engine::measure_free_width`].
+pub(super) fn measure<E: Engine + ?Sized>(engine: &mut E, interrupt: &Interrupt) -> Result<Vec<WidthCost>> {
+    let root = engine.root()?;
+    let mut stopwatch = Stopwatch { engine, forks: Vec::new(), rows: Rows::new(), interrupt };
+    let costs = stopwatch.time_widths(&root);
+    let Stopwatch { engine, forks, .. } = stopwatch;
+    forks.into_iter().for_each(|branch| engine.release(branch));
+    engine.release(root);
+    let costs = costs?;
+    if let Some(width) = knee(&costs) {
+        engine.set_free_width(width);
     }
+    Ok(costs)
+}
 
-    /// Sets [`free_width`](crate::engine::ModelInfo::free_width), at least 1, to what an earlier measurement found for the
-    /// same model, machine and options.
-    pub fn set_free_width(&mut self, width: usize) {
-        self.info.free_width = width.max(1);
-    }
+struct Stopwatch<'a, E: Engine + ?Sized> {
+    engine: &'a mut E,
+    forks: Vec<Branch>,
+    rows: Rows,
+    interrupt: &'a Interrupt,
+}
 
-    fn time_widths(&mut self, root: &Branch, forks: &mut Vec<Branch>, interrupt: &Interrupt) -> Result<Vec<WidthCost>> {
-        let mut rows = Rows::new();
-        let mut batch = Batch::new(interrupt);
+impl<E: Engine + ?Sized> Stopwatch<'_, E> {
+    fn time_widths(&mut self, root: &Branch) -> Result<Vec<WidthCost>> {
+        let mut batch = Batch::new(self.interrupt);
         batch.push(root, 0, Want::Logits);
-        self.forward(&batch, &mut rows)?; // Warms the weights' pages and the buffers.
+        self.engine.forward(&batch, &mut self.rows)?; // Warms the weights' pages and the buffers.
         let mut costs: Vec<WidthCost> = Vec::with_capacity(WIDTHS.len());
         for round in 0..ROUNDS {
             for (i, width) in WIDTHS.into_iter().enumerate() {
                 if round > 0 && i >= costs.len() {
                     break;
                 }
-                let pass = match self.time_pass(root, forks, width, interrupt, &mut rows) {
+                let pass = match self.time_pass(root, width) {
                     Ok(pass) => pass,
                     Err(error) if error.kind() == ErrorKind::Memory && i > 0 => break,
                     Err(error) if error.kind() == ErrorKind::Cancelled && round > 0 => return Ok(costs),
@@ -90,21 +82,14 @@ impl NativeEngine {
     }
 
     /// One pass of one token for each of `width` branches.
-    fn time_pass(
-        &mut self,
-        root: &Branch,
-        forks: &mut Vec<Branch>,
-        width: usize,
-        interrupt: &Interrupt,
-        rows: &mut Rows,
-    ) -> Result<Duration> {
-        while forks.len() < width {
-            forks.push(self.fork(root)?);
+    fn time_pass(&mut self, root: &Branch, width: usize) -> Result<Duration> {
+        while self.forks.len() < width {
+            self.forks.push(self.engine.fork(root)?);
         }
-        let mut batch = Batch::new(interrupt);
-        forks.iter().take(width).for_each(|branch| batch.push(branch, 0, Want::Logits));
+        let mut batch = Batch::new(self.interrupt);
+        self.forks.iter().take(width).for_each(|branch| batch.push(branch, 0, Want::Logits));
         let start = Instant::now();
-        self.forward(&batch, rows)?;
+        self.engine.forward(&batch, &mut self.rows)?;
         Ok(start.elapsed())
     }
 }

@@ -1,25 +1,26 @@
 use super::*;
-use crate::kernels::KvType;
+use crate::engine::native::PagePool;
+use crate::kernels::{KvLayout, KvType};
 
-pub(super) fn tree(limit_pages: u64) -> KvTree {
+pub(super) fn tree(limit_pages: u64) -> KvTree<PagePool> {
     let layout = KvLayout { ty: KvType::F16, n_layer: 1, n_head_kv: 1, head_dim: 8 };
-    KvTree::new(layout, limit_pages * layout.page_bytes(), 512)
+    KvTree::new(PagePool::new(layout, limit_pages * layout.page_bytes()), 512)
 }
 
-pub(super) fn append(tree: &mut KvTree, branch: &Branch, n: usize) -> Result<()> {
+pub(super) fn append(tree: &mut KvTree<PagePool>, branch: &Branch, n: usize) -> Result<()> {
     let slot = tree.find(branch)?;
     tree.reserve(slot, n)?;
     tree.commit(slot, n);
     Ok(())
 }
 
-pub(super) fn tokens(tree: &KvTree, branch: &Branch) -> usize {
+pub(super) fn tokens(tree: &KvTree<PagePool>, branch: &Branch) -> usize {
     let slot = tree.find(branch).unwrap();
     let path = tree.path(slot, tree.len(slot));
     path.iter().map(|s| s.tokens).sum()
 }
 
-pub(super) fn used_pages(tree: &KvTree) -> u64 {
+pub(super) fn used_pages(tree: &KvTree<PagePool>) -> u64 {
     tree.pages.used() / tree.pages.layout().page_bytes()
 }
 

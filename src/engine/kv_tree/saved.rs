@@ -7,15 +7,27 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 
-use super::{KvTree, NodeId};
+use super::{KvTree, NodeId, PageId, Pages};
 use crate::engine::Branch;
 use crate::error::{Error, Result};
-use crate::kernels::{KvLayout, KvType, PAGE_TOKENS};
+use crate::kernels::PAGE_TOKENS;
 use crate::storage::wire::{get_raw, get_u64, put_raw, put_u64};
 
 const NO_PARENT: u64 = u64::MAX;
 
-impl KvTree {
+/// Pages whose content is bytes of this process.
+pub(in crate::engine) trait StoredPages: Pages {
+    /// Format, layers, heads and head size: pages of another shape do not fit.
+    fn shape(&self) -> [u64; 4];
+
+    /// The content of a page in use.
+    fn bytes(&self, id: PageId) -> &[u8];
+
+    /// The same, to be filled.
+    fn bytes_mut(&mut self, id: PageId) -> &mut [u8];
+}
+
+impl<P: StoredPages> KvTree<P> {
     /// Writes `branches`, in this order.
     pub fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
         let mut places: HashMap<NodeId, u64> = HashMap::new();
@@ -34,13 +46,13 @@ impl KvTree {
             tips.push(tip);
         }
         let place = |id: NodeId| places.get(&id).copied().unwrap_or(NO_PARENT);
-        shape(self.pages.layout()).into_iter().chain([order.len() as u64]).try_for_each(|n| put_u64(out, n))?;
+        self.pages.shape().into_iter().chain([order.len() as u64]).try_for_each(|n| put_u64(out, n))?;
         for id in order {
             let node = &self.nodes[id];
             let parent = node.parent.map_or(NO_PARENT, place);
             [parent, node.start as u64, node.len as u64].into_iter().try_for_each(|n| put_u64(out, n))?;
             for &page in node.pages.iter().take(node.len.div_ceil(PAGE_TOKENS)) {
-                put_raw(out, self.pages.all()[page as usize].bytes())?;
+                put_raw(out, self.pages.bytes(page))?;
             }
         }
         put_u64(out, tips.len() as u64)?;
@@ -49,7 +61,7 @@ impl KvTree {
 
     /// Reads what [`save`](Self::save) wrote, into branches of this tree. On an error nothing of it stays.
     pub fn load(&mut self, input: &mut dyn Read, n_ctx: usize) -> Result<Vec<Branch>> {
-        for expected in shape(self.pages.layout()) {
+        for expected in self.pages.shape() {
             if get_u64(input)? != expected {
                 return Err(Error::format("the saved KV belongs to another model, or to another --kv format"));
             }
@@ -91,20 +103,12 @@ impl KvTree {
             for _ in 0..(len as usize).div_ceil(PAGE_TOKENS) {
                 let page = self.pages.take()?;
                 self.nodes[id].pages.push(page);
-                get_raw(input, self.pages.all_mut()[page as usize].bytes_mut())?;
+                get_raw(input, self.pages.bytes_mut(page))?;
             }
             self.nodes[id].len = len as usize;
         }
         Ok(())
     }
-}
-
-fn shape(layout: KvLayout) -> [u64; 4] {
-    let ty = match layout.ty {
-        KvType::F16 => 0,
-        KvType::Q8 => 1,
-    };
-    [ty, layout.n_layer as u64, layout.n_head_kv as u64, layout.head_dim as u64]
 }
 
 fn index(nodes: &[NodeId], at: u64) -> Result<&NodeId> {

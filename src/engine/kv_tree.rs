@@ -1,19 +1,33 @@
 //! The KV tree: branches that share their prefix's pages.
 //!
 //! A node holds the KV of a run of tokens and hangs under the node whose tokens precede it. A branch owns its last
-//! node alone and shares all others, so a fork only adds two empty nodes, and nothing is ever copied.
+//! node alone and shares all others, so a fork only adds two empty nodes, and nothing is ever copied. What a page is, the
+//! engine says ([`Pages`]).
 
 mod saved;
+
+pub(super) use saved::StoredPages;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Branch;
-use crate::engine::native::pages::{PageId, PagePool};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::{KvLayout, PAGE_TOKENS, Stretch};
+use crate::kernels::{PAGE_TOKENS, Stretch};
 
 /// Serial numbers are unique in the process, so a handle of another engine never fits.
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
+/// A page's number among those of its engine.
+pub(super) type PageId = u32;
+
+/// Room for the KV of [`PAGE_TOKENS`] tokens at a time, under a cap.
+pub(super) trait Pages {
+    /// A page; an error of kind [`Memory`](ErrorKind::Memory) when the cap leaves no room for it.
+    fn take(&mut self) -> Result<PageId>;
+
+    /// Gives a page back.
+    fn give(&mut self, id: PageId);
+}
 
 type NodeId = usize;
 
@@ -36,8 +50,8 @@ struct Slot {
 /// A branch inside one forward pass: the slot it was found at.
 pub(super) type SlotId = usize;
 
-pub(super) struct KvTree {
-    pages: PagePool,
+pub(super) struct KvTree<P> {
+    pages: P,
     nodes: Vec<Node>,
     free_nodes: Vec<NodeId>,
     slots: Vec<Slot>,
@@ -45,10 +59,10 @@ pub(super) struct KvTree {
     max_branches: usize,
 }
 
-impl KvTree {
-    pub fn new(layout: KvLayout, limit: u64, max_branches: usize) -> Self {
+impl<P: Pages> KvTree<P> {
+    pub fn new(pages: P, max_branches: usize) -> Self {
         Self {
-            pages: PagePool::new(layout, limit),
+            pages,
             nodes: Vec::new(),
             free_nodes: Vec::new(),
             slots: Vec::new(),
@@ -57,11 +71,11 @@ impl KvTree {
         }
     }
 
-    pub fn pages(&self) -> &PagePool {
+    pub fn pages(&self) -> &P {
         &self.pages
     }
 
-    pub fn pages_mut(&mut self) -> &mut PagePool {
+    pub fn pages_mut(&mut self) -> &mut P {
         &mut self.pages
     }
 
@@ -218,7 +232,7 @@ impl KvTree {
             return Ok(());
         }
         let message = format!("{} branches are alive; release some first", self.max_branches);
-        Err(Error::new(ErrorKind::InvalidArgument, message))
+        Err(Error::new(ErrorKind::Memory, message))
     }
 
     fn add_branch(&mut self, node: NodeId) -> Branch {

@@ -1,0 +1,74 @@
+//! What computes.
+
+use std::ffi::CStr;
+
+use llama_cpp_sys_2 as sys;
+
+use crate::log;
+
+/// One device of this build and machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// ggml's name for it, such as `CPU`, `CUDA0` or `Vulkan0`.
+    pub name: String,
+    /// What it is, in its driver's words.
+    pub description: String,
+    /// Its kind.
+    pub kind: DeviceKind,
+    /// Bytes of its memory that are free now.
+    pub memory_free: u64,
+    /// Bytes of its memory.
+    pub memory_total: u64,
+}
+
+/// The kind of a [`Device`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceKind {
+    /// The processor.
+    Cpu,
+    /// A GPU with memory of its own.
+    Gpu,
+    /// A GPU that shares the processor's memory.
+    IntegratedGpu,
+    /// Something beside the processor, such as a matrix library.
+    Accelerator,
+}
+
+/// The devices of this build and machine.
+pub fn devices() -> Vec<Device> {
+    all().into_iter().map(|(device, _)| device).collect()
+}
+
+/// Every device with ggml's handle, which lives as long as the process.
+pub(crate) fn all() -> Vec<(Device, sys::ggml_backend_dev_t)> {
+    log::start();
+    // SAFETY: ggml's registry is filled by now; indices below the count are valid and names are static strings.
+    unsafe {
+        let handles = (0..sys::ggml_backend_dev_count()).map(|i| sys::ggml_backend_dev_get(i));
+        handles.filter(|handle| !handle.is_null()).map(|handle| (describe(handle), handle)).collect()
+    }
+}
+
+/// # Safety
+/// `handle` is a device of ggml's registry.
+unsafe fn describe(handle: sys::ggml_backend_dev_t) -> Device {
+    let (mut free, mut total) = (0usize, 0usize);
+    // SAFETY: promised by the caller; the strings end with zeros and are not freed.
+    unsafe {
+        sys::ggml_backend_dev_memory(handle, &mut free, &mut total);
+        let text = |text| CStr::from_ptr(text).to_string_lossy().into_owned();
+        Device {
+            name: text(sys::ggml_backend_dev_name(handle)),
+            description: text(sys::ggml_backend_dev_description(handle)),
+            kind: match sys::ggml_backend_dev_type(handle) {
+                sys::GGML_BACKEND_DEVICE_TYPE_CPU => DeviceKind::Cpu,
+                sys::GGML_BACKEND_DEVICE_TYPE_GPU => DeviceKind::Gpu,
+                sys::GGML_BACKEND_DEVICE_TYPE_IGPU => DeviceKind::IntegratedGpu,
+                _ => DeviceKind::Accelerator,
+            },
+            memory_free: free as u64,
+            memory_total: total as u64,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! llama.cpp behind safe types.
+//!
+//! llama.cpp ends the process when its C interface is misused: a token or sequence out of range, a batch too large, an adapter
+//! of another model. Here every such limit is checked before the call, C++ exceptions are caught, and what remains is an
+//! [`Error`]. Nothing raw leaves this crate.
+
+mod adapter;
+mod context;
+mod device;
+mod error;
+mod hooks;
+mod log;
+mod model;
+
+pub use adapter::Adapter;
+pub use context::{Context, ContextOptions, KvType, MAX_SEQUENCES, Token};
+pub use device::{Device, DeviceKind, devices};
+pub use error::{Error, ErrorKind, Result};
+pub use hooks::Tap;
+pub use log::{Level, set_logger};
+pub use model::{Model, ModelOptions};

@@ -1,0 +1,118 @@
+//! How llama.cpp runs a model.
+
+use std::path::PathBuf;
+
+use ruminate_llama as llama;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::gguf::Gguf;
+use crate::kernels::KvType;
+use crate::limits::Limits;
+
+/// Context when the caller names none, as in the native engine.
+const DEFAULT_N_CTX: usize = 4096;
+/// KV cells when the caller caps no bytes: so many contexts, since branches share most of theirs,
+const DEFAULT_CONTEXTS: usize = 4;
+/// or one context and so many cells for each branch.
+const DEFAULT_OWN: usize = 64;
+/// Tokens of one call.
+const BATCH: usize = 512;
+/// Branches at once: each costs a row of logits in llama.cpp's buffers, 600 KB of a vocabulary of 150,000.
+const BRANCHES: usize = 64;
+
+/// How an engine on llama.cpp runs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LlamaOptions {
+    /// The model's file, or the first one of a split model.
+    pub path: PathBuf,
+    /// Threads of the CPU backend. Default: the processors available to the process.
+    pub threads: usize,
+    /// Tokens that one branch may hold. Default: the model's training context, at most 4,096.
+    pub n_ctx: Option<usize>,
+    /// Bytes of KV, which are taken at once. Default: four contexts.
+    pub kv_limit: Option<u64>,
+    /// How keys and values are kept. Default: half precision.
+    pub kv_type: KvType,
+    /// Layers on a GPU, from the last one on. Default: all of them, where there is one.
+    pub gpu_layers: Option<u32>,
+    /// The only devices to use, by name. Default: whatever there is.
+    pub devices: Vec<String>,
+    /// Branches alive at once, up to 256. Default: 64.
+    pub branches: usize,
+    /// Caps on batches.
+    pub limits: Limits,
+}
+
+impl LlamaOptions {
+    /// Defaults for the model at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            n_ctx: None,
+            kv_limit: None,
+            kv_type: KvType::default(),
+            gpu_layers: None,
+            devices: Vec::new(),
+            branches: BRANCHES,
+            limits: Limits::default(),
+        }
+    }
+
+    pub(super) fn model(&self) -> llama::ModelOptions {
+        llama::ModelOptions { gpu_layers: self.gpu_layers, devices: self.devices.clone(), ..Default::default() }
+    }
+
+    pub(super) fn context(&self, n_cells: usize) -> llama::ContextOptions {
+        let kv_type = match self.kv_type {
+            KvType::F16 => llama::KvType::F16,
+            KvType::Q8 => llama::KvType::Q8,
+        };
+        let n_batch = BATCH.min(n_cells);
+        llama::ContextOptions { n_cells, n_batch, n_sequences: self.branches, threads: self.threads, kv_type }
+    }
+
+    /// Tokens that one branch holds.
+    pub(super) fn n_ctx(&self, n_ctx_train: usize) -> Result<usize> {
+        let n_ctx = self.n_ctx.unwrap_or(n_ctx_train.min(DEFAULT_N_CTX));
+        if n_ctx == 0 || n_ctx > n_ctx_train {
+            let message = format!("a context of {n_ctx} tokens; the model holds 1 to {n_ctx_train}");
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        Ok(n_ctx)
+    }
+
+    /// KV cells of all branches together.
+    pub(super) fn cells(&self, n_ctx: usize, cell_bytes: u64) -> Result<usize> {
+        let least = n_ctx.max(self.branches);
+        let cells = match self.kv_limit {
+            None => (n_ctx * DEFAULT_CONTEXTS).max(n_ctx + self.branches * DEFAULT_OWN),
+            Some(bytes) => usize::try_from(bytes / cell_bytes.max(1)).unwrap_or(usize::MAX).min(n_ctx * self.branches),
+        };
+        if cells < least {
+            let needed = least as u64 * cell_bytes;
+            let message =
+                format!("KV of {least} tokens takes {needed} bytes, more than its cap: raise it or lower the context");
+            return Err(Error::new(ErrorKind::Memory, message));
+        }
+        Ok(cells)
+    }
+
+    /// Keys and values of one token in all layers.
+    pub(super) fn cell_bytes(&self, gguf: &Gguf, architecture: &str, model: &llama::Model) -> Result<u64> {
+        let meta = gguf.metadata();
+        let own = (model.n_embd() / model.n_head().max(1)) as u64;
+        let width = |name: &str| -> Result<u64> {
+            Ok(meta.u64(&format!("{architecture}.attention.{name}_length"))?.unwrap_or(own))
+        };
+        let numbers = (width("key")? + width("value")?)
+            .checked_mul((model.n_head_kv() * model.n_layer()) as u64)
+            .ok_or_else(|| Error::format("the model's heads are too wide"))?;
+        // Q8_0 keeps 32 numbers in 34 bytes.
+        Ok(match self.kv_type {
+            KvType::F16 => numbers.saturating_mul(2),
+            KvType::Q8 => numbers.saturating_mul(34) / 32,
+        })
+    }
+}

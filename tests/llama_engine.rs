@@ -1,0 +1,231 @@
+//! llama.cpp behind the engine's trait: what every engine has to do, the same numbers as ours, and calls that end the process when
+//! made raw.
+
+mod support;
+
+use std::sync::Arc;
+
+use ruminate::engine::llama::{LlamaEngine, LlamaOptions};
+use ruminate::engine::{Batch, Branch, Engine, Rows, Tap, Want};
+use ruminate::gguf::Gguf;
+use ruminate::model::{Adapter, Config};
+use ruminate::observe::{CancelToken, Interrupt};
+use ruminate::storage::LoadMode;
+use ruminate::{ErrorKind, Limits, Result};
+use support::tiny::{TINY, engine, tiny, tiny_path, tokens};
+
+/// Logits of F32 networks: llama.cpp keeps keys and values in half precision as we do, and adds up in another order.
+const CLOSE: f32 = 0.02;
+/// Where llama.cpp departs from the published networks, which PyTorch confirms ours for in `tiny_models`: it reads YaRN's betas for one
+/// architecture alone, and chooses LongRoPE's factors by its KV cells instead of the tokens of a sequence.
+const DIFFERENT: [&str; 2] = ["qwen2_yarn", "phi3_longrope"];
+/// Longer than a page, so that prefixes end inside one.
+const PROMPT: usize = 45;
+
+fn opened(name: &str, change: impl FnOnce(&mut LlamaOptions)) -> Result<LlamaEngine> {
+    let path = tiny_path(name, "gguf");
+    let gguf = Gguf::open(&path, LoadMode::Mmap, &Limits::default())?;
+    let mut options = LlamaOptions::new(path);
+    (options.threads, options.n_ctx, options.branches) = (2, Some(256), 40);
+    change(&mut options);
+    LlamaEngine::load(&gguf, &options)
+}
+
+fn llama(name: &str) -> LlamaEngine {
+    opened(name, |_| ()).unwrap()
+}
+
+/// Appends `tokens` in one pass; logits of all of them.
+fn extend(engine: &mut impl Engine, branch: &Branch, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
+    let mut batch = Batch::new(&Interrupt::default());
+    tokens.iter().for_each(|&token| batch.push(branch, token, Want::Logits));
+    let mut rows = Rows::new();
+    engine.forward(&batch, &mut rows)?;
+    Ok((0..tokens.len()).map(|i| rows.logits(i).unwrap().to_vec()).collect())
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn logits_and_hidden_states_are_ours_at_every_tap() {
+    for name in TINY.into_iter().filter(|name| !DIFFERENT.contains(name)) {
+        let (model, mut theirs) = (tiny(name), llama(name));
+        let mut ours = engine(&model, |_| ());
+        assert_eq!(theirs.info().fingerprint, ours.info().fingerprint);
+        let n_layer = model.config().n_layer;
+        let taps: Vec<Tap> = (0..n_layer).map(Tap::Layer).chain([Tap::Final]).collect();
+        let prompt = tokens(1, PROMPT, model.config().n_vocab);
+        let run = |engine: &mut dyn Engine| {
+            let branch = engine.root().unwrap();
+            let interrupt = Interrupt::default();
+            let mut batch = Batch::new(&interrupt).with_taps(&taps);
+            for (i, &token) in prompt.iter().enumerate() {
+                batch.push(&branch, token, if i % 3 == 0 { Want::Both } else { Want::None });
+            }
+            let mut rows = Rows::new();
+            engine.forward(&batch, &mut rows).unwrap();
+            let n = PROMPT.div_ceil(3);
+            assert!(rows.logits(n).is_none() && rows.hidden(n).is_none());
+            let row = |i| (rows.logits(i).unwrap().to_vec(), rows.hidden(i).unwrap().to_vec());
+            (0..n).map(row).collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (run(&mut ours), run(&mut theirs));
+        for (i, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            let width = ours.1.len() / taps.len();
+            for (tap, (a, b)) in taps.iter().zip(ours.1.chunks(width).zip(theirs.1.chunks(width))) {
+                let off = distance(a, b) / a.iter().map(|x| x.abs()).fold(1.0, f32::max);
+                assert!(off < CLOSE, "{name}, row {i}: hidden states at {tap:?} differ by {off}");
+            }
+            let off = distance(&ours.0, &theirs.0);
+            assert!(off < CLOSE, "{name}, row {i}: logits differ by {off}");
+        }
+    }
+}
+
+#[test]
+fn branches_of_one_prefix_go_their_own_ways() {
+    let model = tiny("qwen2");
+    let (mut ours, mut theirs) = (engine(&model, |_| ()), llama("qwen2"));
+    let n_vocab = model.config().n_vocab;
+    let paths: Vec<_> = (0..32).map(|i| tokens(100 + i, 5, n_vocab)).collect();
+    let run = |engine: &mut dyn Engine| {
+        let root = engine.root().unwrap();
+        let (interrupt, mut rows) = (Interrupt::default(), Rows::new());
+        let mut batch = Batch::new(&interrupt);
+        batch.extend(&root, &tokens(3, PROMPT, n_vocab), Want::None);
+        engine.forward(&batch, &mut rows).unwrap();
+        let branches: Vec<_> = paths.iter().map(|_| engine.fork(&root).unwrap()).collect();
+        let mut all = Vec::new();
+        for step in 0..5 {
+            let mut batch = Batch::new(&interrupt);
+            branches.iter().zip(&paths).for_each(|(branch, path)| batch.push(branch, path[step], Want::Logits));
+            engine.forward(&batch, &mut rows).unwrap();
+            all.extend((0..branches.len()).map(|i| rows.logits(i).unwrap().to_vec()));
+        }
+        assert!(branches.iter().all(|branch| engine.len(branch) == PROMPT + 5));
+        branches.into_iter().chain([root]).for_each(|branch| engine.release(branch));
+        assert_eq!(engine.memory().kv, 0, "everything was given back");
+        all
+    };
+    let (ours, theirs) = (run(&mut ours), run(&mut theirs));
+    for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+        assert!(distance(a, b) < CLOSE, "branch {} step {}", i % 32, i / 32);
+    }
+}
+
+#[test]
+fn a_truncated_and_extended_branch_equals_a_fresh_one() {
+    let mut engine = llama("llama");
+    let n_vocab = engine.info().n_vocab;
+    let (long, other) = (tokens(4, PROMPT, n_vocab), tokens(5, 7, n_vocab));
+    let mut branch = engine.root().unwrap();
+    extend(&mut engine, &branch, &long[..40]).unwrap();
+    let fork = engine.fork(&branch).unwrap();
+    engine.truncate(&mut branch, 33).unwrap();
+    let cut = extend(&mut engine, &branch, &other).unwrap();
+    let fresh = engine.root().unwrap();
+    extend(&mut engine, &fresh, &long[..33]).unwrap();
+    let expected = extend(&mut engine, &fresh, &other).unwrap();
+    assert!(cut.iter().zip(&expected).all(|(a, b)| distance(a, b) < CLOSE));
+    assert_eq!((engine.len(&fork), engine.len(&branch)), (40, 40), "the fork was not cut");
+    assert!(engine.truncate(&mut branch, 41).is_err());
+}
+
+#[test]
+fn what_ends_a_process_raw_is_an_error() {
+    let mut engine = opened("llama", |o| (o.branches, o.kv_limit) = (8, None)).unwrap();
+    let n_vocab = engine.info().n_vocab as u32;
+    let kinds = |result: Result<Vec<Vec<f32>>>| result.unwrap_err().kind();
+    let root = engine.root().unwrap();
+    // 1, 2: ids outside the vocabulary.
+    assert_eq!(kinds(extend(&mut engine, &root, &[n_vocab])), ErrorKind::InvalidArgument);
+    assert_eq!(kinds(extend(&mut engine, &root, &[1, u32::MAX])), ErrorKind::InvalidArgument);
+    // 3: more tokens than one branch holds.
+    assert_eq!(kinds(extend(&mut engine, &root, &[1; 257])), ErrorKind::ContextLength);
+    // 4: more tokens than any pass may have.
+    let huge = vec![1; Limits::default().batch_tokens + 1];
+    assert_eq!(kinds(extend(&mut engine, &root, &huge)), ErrorKind::InvalidArgument);
+    assert_eq!(engine.len(&root), 0, "none of them changed the branch");
+    // 5: more outputs than llama.cpp has rows for are done in several calls.
+    assert_eq!(extend(&mut engine, &root, &[1; 100]).unwrap().len(), 100);
+    // 6: a branch of another engine.
+    let mut other = llama("llama");
+    let foreign = other.root().unwrap();
+    assert_eq!(kinds(extend(&mut engine, &foreign, &[1])), ErrorKind::InvalidArgument);
+    assert!(engine.fork(&foreign).is_err());
+    engine.release(foreign);
+    // 7: more branches than sequences.
+    let forks: Vec<_> = (0..7).map(|_| engine.fork(&root).unwrap()).collect();
+    assert_eq!(engine.fork(&root).unwrap_err().kind(), ErrorKind::Memory);
+    // 8: more tokens than there are cells.
+    let full = forks.iter().map(|fork| extend(&mut engine, fork, &[2; 156])).find_map(Result::err).unwrap();
+    assert_eq!(full.kind(), ErrorKind::Memory);
+    forks.into_iter().for_each(|fork| engine.release(fork));
+    extend(&mut engine, &root, &[3; 10]).unwrap();
+    // 9: a tap that there is not.
+    let interrupt = Interrupt::default();
+    let taps = [Tap::Layer(99)];
+    let mut batch = Batch::new(&interrupt).with_taps(&taps);
+    batch.push(&root, 1, Want::Hidden);
+    assert!(engine.forward(&batch, &mut Rows::new()).is_err());
+    // 10: a stopped pass, after which the branch stands where it stood.
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let stopped = Interrupt { cancel, deadline: None };
+    let mut batch = Batch::new(&stopped);
+    batch.push(&root, 1, Want::Logits);
+    assert_eq!(engine.forward(&batch, &mut Rows::new()).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(engine.len(&root), 110);
+    // 11: files that are none.
+    for path in ["/nonexistent.gguf", "Cargo.toml"] {
+        let gguf = Gguf::open(&tiny_path("llama", "gguf"), LoadMode::Mmap, &Limits::default()).unwrap();
+        assert!(LlamaEngine::load(&gguf, &LlamaOptions::new(path)).is_err(), "{path}");
+    }
+    // 12: sizes out of range.
+    assert!(opened("llama", |o| o.n_ctx = Some(0)).is_err());
+    assert!(opened("llama", |o| o.branches = 257).is_err());
+    assert!(opened("llama", |o| o.branches = 0).is_err());
+    assert_eq!(opened("llama", |o| o.kv_limit = Some(1)).err().unwrap().kind(), ErrorKind::Memory);
+    assert!(opened("llama", |o| o.devices = vec!["no such device".into()]).is_err());
+    extend(&mut engine, &root, &[3]).unwrap();
+}
+
+#[test]
+fn adapters_move_both_engines_alike_and_are_let_go() {
+    for name in ["llama", "qwen2", "gemma3"] {
+        let model = tiny(name);
+        let limits = Limits::default();
+        let path = tiny_path("x", "gguf").with_file_name(format!("../adapters/{name}.gguf"));
+        let adapter = Arc::new(Adapter::open(&path, model.config(), &limits).unwrap());
+        let (mut ours, mut theirs) = (engine(&model, |_| ()), llama(name));
+        let prompt = tokens(8, 20, model.config().n_vocab);
+        let run = |engine: &mut dyn Engine, adapters: &[(Arc<Adapter>, f32)]| {
+            engine.set_adapters(adapters).unwrap();
+            (engine.info().fingerprint.clone(), engine.root().unwrap())
+        };
+        for adapters in [vec![(Arc::clone(&adapter), 1.0)], vec![(Arc::clone(&adapter), -0.5)], Vec::new()] {
+            let (a, ours_root) = run(&mut ours, &adapters);
+            let (b, theirs_root) = run(&mut theirs, &adapters);
+            assert_eq!(a, b, "{name}: the fingerprint names the adapters");
+            let x = extend(&mut ours, &ours_root, &prompt).unwrap();
+            let y = extend(&mut theirs, &theirs_root, &prompt).unwrap();
+            for (x, y) in x.iter().zip(&y) {
+                assert!(distance(x, y) < CLOSE, "{name}: {}", distance(x, y));
+            }
+            assert!(theirs.set_adapters(&[]).is_err(), "a branch holds tokens");
+            ours.release(ours_root);
+            theirs.release(theirs_root);
+        }
+    }
+    let mut engine = llama("qwen2");
+    let config = Config::from_gguf(
+        &Gguf::open(&tiny_path("llama", "gguf"), LoadMode::Mmap, &Limits::default()).unwrap(),
+        &Limits::default(),
+    );
+    let path = tiny_path("x", "gguf").with_file_name("../adapters/llama.gguf");
+    let other = Adapter::open(&path, &config.unwrap(), &Limits::default()).unwrap();
+    assert!(engine.set_adapters(&[(Arc::new(other), 1.0)]).is_err(), "another architecture's");
+}
