@@ -49,7 +49,7 @@ struct Cell {
 }
 
 /// The logits behind a path of tokens.
-pub(crate) type Rule = fn(&[TokenId]) -> Vec<f32>;
+pub(crate) type Rule = Box<dyn Fn(&[TokenId]) -> Vec<f32> + Send>;
 
 pub(crate) struct ToyEngine {
     info: ModelInfo,
@@ -97,6 +97,12 @@ impl ToyEngine {
             kv_peak: 0,
             kv_limit: u64::MAX,
         }
+    }
+
+    /// One of a vocabulary of `n_vocab` tokens with logits by `rule`.
+    pub fn ruled(n_ctx: usize, free_width: usize, n_vocab: usize, rule: Rule) -> Self {
+        let plain = Self::new(n_ctx, free_width);
+        Self { info: ModelInfo { n_vocab, ..plain.info.clone() }, rule: Some(rule), ..plain }
     }
 
     /// Branches that were not given back.
@@ -182,7 +188,7 @@ impl ToyEngine {
     }
 
     fn logits(&self, tip: usize) -> Vec<f32> {
-        if let Some(rule) = self.rule {
+        if let Some(rule) = &self.rule {
             return rule(&self.path(tip));
         }
         let path @ [last, before, third] = self.trigram(tip);
@@ -278,7 +284,7 @@ impl Engine for ToyEngine {
         }
         self.widest = self.widest.max(extra.len());
         self.computed += batch.len() as u64;
-        rows.clear(WORDS.len(), hidden_width);
+        rows.clear(self.info.n_vocab, hidden_width);
         for item in &batch.items {
             let cell = self.append(item.branch, item.token)?;
             if item.want.logits() {

@@ -15,15 +15,19 @@ impl Strategy for ChainOfThought {
         "cot"
     }
 
+    fn about(&self) -> &'static str {
+        "Asks for steps and an answer line (Kojima et al. 2022)"
+    }
+
+    fn cost(&self) -> &'static str {
+        "1 prompt; n solutions or what the search algorithm draws"
+    }
+
     fn messages(&self, question: &str) -> Vec<ChatMessage> {
         vec![ChatMessage::new("user", format!("{}\n\n{INSTRUCTION}", question.trim()))]
     }
 
     fn plain(&self, question: &str) -> String {
         format!("Question: {}\n{INSTRUCTION}\nAnswer:\n", question.trim())
-    }
-
-    fn stop_at_answer(&self) -> bool {
-        true
     }
 }

@@ -1,7 +1,6 @@
 //! The question alone, for models trained to reason without being told to, such as the bundled one.
 
 use super::Strategy;
-use crate::text::ChatMessage;
 
 /// The question alone.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,15 +11,11 @@ impl Strategy for Direct {
         "direct"
     }
 
-    fn messages(&self, question: &str) -> Vec<ChatMessage> {
-        vec![ChatMessage::new("user", question.trim())]
+    fn about(&self) -> &'static str {
+        "The question alone, for models that reason without being told to"
     }
 
-    fn plain(&self, question: &str) -> String {
-        format!("{}\n", question.trim())
-    }
-
-    fn stop_at_answer(&self) -> bool {
-        true
+    fn cost(&self) -> &'static str {
+        "1 prompt; n solutions or what the search algorithm draws"
     }
 }

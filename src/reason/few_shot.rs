@@ -38,6 +38,14 @@ impl Strategy for FewShot {
         Self::NAME
     }
 
+    fn about(&self) -> &'static str {
+        "Worked examples before the question (Brown et al. 2020)"
+    }
+
+    fn cost(&self) -> &'static str {
+        "1 prompt with the examples; n solutions or what the search algorithm draws"
+    }
+
     fn messages(&self, question: &str) -> Vec<ChatMessage> {
         let turns = |shot: &Shot| {
             [ChatMessage::new("user", shot.question.trim()), ChatMessage::new("assistant", shot.answer.trim())]
@@ -50,10 +58,6 @@ impl Strategy for FewShot {
         let shot = |shot: &Shot| format!("Question: {}\nAnswer: {}\n\n", shot.question.trim(), shot.answer.trim());
         let shots: String = self.shots.iter().map(shot).collect();
         format!("{shots}Question: {}\nAnswer:", question.trim())
-    }
-
-    fn stop_at_answer(&self) -> bool {
-        true
     }
 }
 

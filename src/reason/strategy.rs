@@ -1,27 +1,78 @@
 //! A way to put a question to a model.
 
-use super::{ChainOfThought, Direct};
+use std::future::Future;
+use std::pin::Pin;
+
+use super::desk::Desk;
+use super::{
+    ChainOfThought, Debate, Direct, GraphOfThoughts, Plan, ProgramAided, React, Refine, TreeOfThoughts, Verify,
+};
 use crate::error::{Error, Result};
+use crate::search::Vote;
 use crate::text::ChatMessage;
 
-/// A way to put a question to a model, and how to tell that the model is done.
+/// A way to put a question to a model: one prompt, which any search algorithm goes on from, or a method of several calls.
 pub trait Strategy: Sync {
     /// Its name on the command line and in reports.
     fn name(&self) -> &'static str;
 
-    /// The conversation that the answer follows. No message is of role `system`, which some templates refuse.
-    fn messages(&self, question: &str) -> Vec<ChatMessage>;
+    /// What it does, in a line, with its paper.
+    fn about(&self) -> &'static str;
+
+    /// What it costs in calls of the model; `n` is [`SearchParams::n`](crate::search::SearchParams::n).
+    fn cost(&self) -> &'static str;
+
+    /// The conversation that the answer follows; of a method the plainest one. No message is of role `system`, which some
+    /// templates refuse.
+    fn messages(&self, question: &str) -> Vec<ChatMessage> {
+        vec![ChatMessage::new("user", question.trim())]
+    }
 
     /// The text that the answer follows, for a model without a chat template.
-    fn plain(&self, question: &str) -> String;
+    fn plain(&self, question: &str) -> String {
+        format!("{}\n", question.trim())
+    }
 
     /// Whether a complete line `#### answer` ends the answer
     /// ([`SearchParams::stop_at_answer`](crate::search::SearchParams::stop_at_answer)).
-    fn stop_at_answer(&self) -> bool;
+    fn stop_at_answer(&self) -> bool {
+        true
+    }
+
+    /// The method, of a strategy that is more than a prompt.
+    fn steps(&self) -> Option<&dyn Steps> {
+        None
+    }
 }
 
-/// Every strategy.
-pub static ALL: [&dyn Strategy; 2] = [&Direct, &ChainOfThought];
+/// A method of several calls, as straight-line code.
+pub trait Steps: Sync {
+    /// Goes through the method at `desk`. What it asks for may depend on nothing but replies.
+    fn run<'a>(&'a self, desk: Desk<'a>) -> Running<'a>;
+
+    /// How the solutions that it puts forward become one answer, unless the search says.
+    fn vote(&self) -> Vote {
+        Vote::Majority
+    }
+}
+
+/// A method at work.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+/// Every strategy that needs nothing but its name.
+pub static ALL: [&dyn Strategy; 11] = [
+    &Direct,
+    &ChainOfThought,
+    &Plan::PUBLISHED,
+    &Refine::PUBLISHED,
+    &TreeOfThoughts::PUBLISHED,
+    &TreeOfThoughts::PUBLISHED_VOTES,
+    &GraphOfThoughts::PUBLISHED,
+    &Verify::PUBLISHED,
+    &Debate::PUBLISHED,
+    &React::PUBLISHED,
+    &ProgramAided::PUBLISHED,
+];
 
 /// The strategy of that name; the error lists all of them.
 pub fn by_name(name: &str) -> Result<&'static dyn Strategy> {
@@ -39,9 +90,10 @@ mod tests {
     fn names_lead_to_their_strategies_and_others_to_a_list() {
         for strategy in ALL {
             assert_eq!(by_name(strategy.name()).unwrap().name(), strategy.name());
+            assert!(!strategy.about().is_empty() && !strategy.cost().is_empty());
         }
         let error = by_name("tot").err().unwrap();
-        assert!(error.to_string().ends_with("there are: direct, cot"), "{error}");
+        assert!(error.to_string().contains("there are: direct, cot, plan"), "{error}");
     }
 
     #[test]

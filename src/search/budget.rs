@@ -33,7 +33,7 @@ pub struct Budget {
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Tokens of the prompt, computed once.
+    /// Tokens of the prompt and of all that a program put to the model later, each computed once.
     pub prompt_tokens: u64,
     /// Tokens drawn, over all branches.
     pub policy_tokens: u64,
@@ -123,6 +123,11 @@ impl Ledger {
         }
         self.reserved += granted;
         Some(granted)
+    }
+
+    /// Whether anything could be reserved now.
+    pub fn has_tokens(&self) -> bool {
+        self.limits.tokens.is_none_or(|limit| limit > self.usage.policy_tokens.saturating_add(self.reserved))
     }
 
     /// One reserved token was drawn.

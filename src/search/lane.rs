@@ -17,10 +17,12 @@ pub(super) enum Until {
     Step,
     /// After that many tokens.
     Tokens(u64),
-    /// When the text holds this.
-    Marker(String),
+    /// When the text holds one of these.
+    Markers(Vec<String>),
     /// With the solution.
     Solution,
+    /// Before the first token: it is part of a prompt.
+    Prompt,
 }
 
 /// Ends a node that the model is unsure of: when the mean [`Draw::confidence`] of the last `window` tokens is below
@@ -41,6 +43,8 @@ pub(super) struct Growth<S> {
     pub keep: bool,
     pub bar: Option<Bar>,
     pub confidence: bool,
+    /// Whether a complete `#### answer` line ends it.
+    pub stop_at_answer: bool,
     /// Tokens that it may draw, and why it ends there.
     pub cap: u64,
     pub cap_end: End,
@@ -70,7 +74,7 @@ pub(super) struct Drawn<'a> {
     pub entropy: bool,
 }
 
-/// What ends every node alike.
+/// What ends every node alike, unless it is asked for otherwise.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     /// Ends a text after a complete `#### answer` line.
@@ -133,14 +137,14 @@ impl<S> Growth<S> {
         }
         let from = node.text.len();
         vocabulary.append(&mut self.stream, token, &mut node.text);
-        if rules.stop_at_answer && self.completes_answer(&node.text, from) {
+        if self.stop_at_answer && self.completes_answer(&node.text, from) {
             return Some(End::Answer);
         }
         let done = match &self.until {
             Until::Step => rules.step.is_complete(&node.text, node.open_step().1),
             Until::Tokens(most) => node.draws.len() as u64 >= *most,
-            Until::Marker(marker) => node.text.contains(marker.as_str()),
-            Until::Solution => false,
+            Until::Markers(markers) => markers.iter().any(|marker| ends_with_new(&node.text, marker, from)),
+            Until::Solution | Until::Prompt => false,
         };
         done.then_some(End::Step)
     }
@@ -160,6 +164,15 @@ impl<S> Growth<S> {
             self.judgeable.push(std::mem::take(&mut self.features));
         }
     }
+}
+
+/// Whether `marker` stands in `text` and ends behind byte `from`: what came before was looked through then.
+fn ends_with_new(text: &str, marker: &str, from: usize) -> bool {
+    let mut start = from.saturating_sub(marker.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    text.get(start..).is_some_and(|new| new.contains(marker))
 }
 
 fn is_unsure(draws: &[Draw], bar: Bar) -> bool {

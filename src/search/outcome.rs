@@ -26,6 +26,8 @@ pub struct Outcome {
     pub candidates: Vec<Candidate>,
     /// What was spent.
     pub usage: Usage,
+    /// What a program learned from elsewhere than the model, such as from tools; empty for algorithms.
+    pub journal: String,
 }
 
 impl Outcome {

@@ -29,11 +29,13 @@ pub(super) enum End {
     Confidence,
     /// The search ended first.
     Interrupted,
+    /// It is part of a prompt, from which nothing is drawn.
+    Prompt,
 }
 
 impl End {
     /// Every reason, as in reports.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Eog, "eog"),
         (Self::Answer, "answer"),
         (Self::Step, "step"),
@@ -43,6 +45,7 @@ impl End {
         (Self::Memory, "memory"),
         (Self::Confidence, "confidence"),
         (Self::Interrupted, "interrupted"),
+        (Self::Prompt, "prompt"),
     ];
 
     /// The name used in reports.
@@ -77,6 +80,8 @@ pub(super) struct Node {
     /// Tokens put into the model's mouth, then tokens drawn.
     pub tokens: Vec<TokenId>,
     pub forced: usize,
+    /// It is part of a prompt: what comes below it is another text than what stands above.
+    pub prompt: bool,
     /// One for each drawn token.
     pub draws: Vec<Draw>,
     /// The tokens' text, whole code points only.
@@ -111,7 +116,7 @@ impl Tree {
     }
 
     pub fn root(&self) -> NodeId {
-        NodeId(0)
+        NodeId::ROOT
     }
 
     /// All nodes but the root, in the order in which they were made.
@@ -119,9 +124,14 @@ impl Tree {
         (1..self.nodes.len() as u32).map(NodeId)
     }
 
+    /// What the next child will be called, whoever gets it.
+    pub fn next_id(&self) -> NodeId {
+        NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
+    }
+
     /// A new child, empty.
     pub fn add(&mut self, parent: NodeId) -> NodeId {
-        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        let id = self.next_id();
         let above = self.node_mut(parent);
         let stream = above.stream.child(above.children);
         above.children += 1;
@@ -148,43 +158,46 @@ impl Tree {
         std::iter::successors(Some(id), |&id| self.node(id).parent)
     }
 
-    /// From the root's child to `id`.
+    /// From the end of the last prompt to `id`; nothing for a prompt.
     pub fn path(&self, id: NodeId) -> Vec<NodeId> {
-        let mut path: Vec<NodeId> = self.ancestry(id).filter(|&id| id != self.root()).collect();
+        let answers = |&id: &NodeId| id != self.root() && !self.node(id).prompt;
+        let mut path: Vec<NodeId> = self.ancestry(id).take_while(answers).collect();
         path.reverse();
         path
     }
 
-    /// Nodes between the root and `id`, `id` included.
+    /// Nodes between the last prompt and `id`, `id` included.
     pub fn depth(&self, id: NodeId) -> usize {
-        self.ancestry(id).count() - 1
+        self.path(id).len()
     }
 
-    /// The text from the prompt's end to the end of `id`.
+    /// The text from the last prompt's end to the end of `id`.
     pub fn text(&self, id: NodeId) -> String {
         self.path(id).into_iter().map(|id| self.node(id).text.as_str()).collect()
     }
 
-    /// The tokens that a text going on from `id` follows: an end token that the model drew on the way is not among them.
+    /// The tokens from the root on that a text going on from `id` follows: an end token that the model drew on the way is
+    /// not among them.
     pub fn tokens(&self, id: NodeId) -> Vec<TokenId> {
-        let mut tokens = Vec::new();
-        for id in self.path(id) {
-            let node = self.node(id);
-            let drawn = node.tokens.len() - usize::from(node.end == Some(End::Eog));
-            tokens.extend(node.tokens.iter().take(drawn));
-        }
-        tokens
+        let mut path: Vec<NodeId> = self.ancestry(id).collect();
+        path.reverse();
+        path.into_iter().flat_map(|id| self.node(id).lasting_tokens()).copied().collect()
     }
 
-    /// Tokens drawn from the prompt's end to the end of `id`.
+    /// The same from the last prompt's end on.
+    pub fn text_tokens(&self, id: NodeId) -> Vec<TokenId> {
+        self.path(id).into_iter().flat_map(|id| self.node(id).lasting_tokens()).copied().collect()
+    }
+
+    /// Tokens drawn from the last prompt's end to the end of `id`.
     pub fn drawn(&self, id: NodeId) -> u64 {
-        self.ancestry(id).map(|id| self.node(id).draws.len() as u64).sum()
+        self.path(id).into_iter().map(|id| self.node(id).draws.len() as u64).sum()
     }
 
-    /// Geometric mean of the probabilities of the tokens drawn from the prompt's end to the end of `id`; 0 without any.
+    /// Geometric mean of the probabilities of the tokens drawn from the last prompt's end to the end of `id`; 0 without any.
     pub fn confidence(&self, id: NodeId) -> f64 {
         let (mut sum, mut count) = (0.0, 0);
-        for node in self.ancestry(id).map(|id| self.node(id)) {
+        for node in self.path(id).into_iter().rev().map(|id| self.node(id)) {
             sum += node.logprob;
             count += node.draws.len();
         }
@@ -247,6 +260,7 @@ impl Node {
             stream,
             tokens: Vec::new(),
             forced: 0,
+            prompt: false,
             draws: Vec::new(),
             text: String::new(),
             logprob: 0.0,
@@ -258,6 +272,11 @@ impl Node {
         }
     }
 
+    /// Its tokens but for an end token that the model drew.
+    fn lasting_tokens(&self) -> impl Iterator<Item = &TokenId> {
+        self.tokens.iter().take(self.tokens.len() - usize::from(self.end == Some(End::Eog)))
+    }
+
     /// Where the step after the last complete one begins: tokens and bytes.
     pub fn open_step(&self) -> (usize, usize) {
         self.steps.last().map_or((0, 0), |mark| (mark.tokens, mark.bytes))
@@ -265,6 +284,9 @@ impl Node {
 }
 
 impl NodeId {
+    /// The search's own prompt.
+    pub const ROOT: Self = Self(0);
+
     /// The node's number; 0 is the root.
     pub fn number(self) -> u64 {
         u64::from(self.0)
@@ -316,6 +338,23 @@ mod tests {
         grow(&mut tree, a, "x", -1.0, &[0.9, 0.25]);
         grow(&mut tree, b, "y", -1.0, &[0.5]);
         assert_eq!((tree.value(a), tree.value(b), tree.score(b)), (0.25, 0.25, Some(0.5)));
+    }
+
+    #[test]
+    fn a_prompt_on_the_way_begins_another_text() {
+        let mut tree = Tree::new(1, Aggregation::Min);
+        let a = tree.add(tree.root());
+        let prompt = tree.add(a);
+        let b = tree.add(prompt);
+        for (id, text, logprob, scores) in [(a, "x", -8.0, &[0.1][..]), (b, "y", -2.0, &[0.5])] {
+            grow(&mut tree, id, text, logprob, scores);
+        }
+        let node = tree.node_mut(prompt);
+        (node.prompt, node.tokens, node.text) = (true, vec![7, 8, 9], "and?".into());
+        assert_eq!((tree.text(b), tree.depth(b), tree.drawn(b), tree.value(b)), ("y".to_owned(), 1, 2, 0.5));
+        assert!((tree.confidence(b) - (-1.0f64).exp()).abs() < 1e-12);
+        assert_eq!((tree.text(prompt), tree.drawn(prompt)), (String::new(), 0));
+        assert_eq!(tree.tokens(b), [1, 2, 7, 8, 9, 1, 2]);
     }
 
     #[test]

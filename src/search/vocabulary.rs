@@ -19,6 +19,13 @@ pub trait Vocabulary {
 
     /// Whether `token` ends the generation.
     fn is_eog(&self, token: TokenId) -> bool;
+
+    /// The text of a prompt for a person, control tokens by their names where the vocabulary knows them.
+    fn spell(&self, tokens: &[TokenId]) -> String {
+        let (mut stream, mut text) = (self.stream(), String::new());
+        tokens.iter().for_each(|&token| self.append(&mut stream, token, &mut text));
+        text
+    }
 }
 
 impl Vocabulary for Tokenizer {
@@ -38,5 +45,9 @@ impl Vocabulary for Tokenizer {
 
     fn is_eog(&self, token: TokenId) -> bool {
         Tokenizer::is_eog(self, token)
+    }
+
+    fn spell(&self, tokens: &[TokenId]) -> String {
+        String::from_utf8_lossy(&self.decode(tokens, true)).into_owned()
     }
 }

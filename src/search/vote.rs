@@ -59,27 +59,33 @@ impl Vote {
 
 /// One class of equal answers.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Class {
+pub(super) struct Class<T = NodeId> {
     pub answer: Answer,
     pub votes: usize,
     /// The sum of its samples' values.
     pub weight: f64,
     /// Its best sample and that sample's value.
-    pub best: NodeId,
+    pub best: T,
     pub score: f64,
 }
 
-/// Votes cast, in the order of the samples.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    classes: Vec<Class>,
+/// Votes cast, in the order of the samples, each known as a `T`.
+#[derive(Debug)]
+pub(super) struct Tally<T = NodeId> {
+    classes: Vec<Class<T>>,
     /// The class of each sample; `None` for a sample without a vote.
     ballots: Vec<Option<usize>>,
 }
 
-impl Tally {
+impl<T> Default for Tally<T> {
+    fn default() -> Self {
+        Self { classes: Vec::new(), ballots: Vec::new() }
+    }
+}
+
+impl<T: Copy> Tally<T> {
     /// The next sample votes for `answer`, or for nothing.
-    pub fn cast(&mut self, answer: Option<Answer>, node: NodeId, score: f64) {
+    pub fn cast(&mut self, answer: Option<Answer>, node: T, score: f64) {
         let class = answer.map(|answer| {
             let at = self.classes.iter().position(|c| c.answer == answer).unwrap_or(self.classes.len());
             match self.classes.get_mut(at) {
@@ -98,9 +104,9 @@ impl Tally {
     }
 
     /// The classes: best first by `vote`, then by their best sample, then the earliest.
-    pub fn ranking(&self, vote: Vote) -> Vec<Class> {
+    pub fn ranking(&self, vote: Vote) -> Vec<Class<T>> {
         let mut ranking = self.classes.clone();
-        let rank = |class: &Class| match vote {
+        let rank = |class: &Class<T>| match vote {
             Vote::Majority => class.votes as f64,
             Vote::Weighted => class.weight,
             Vote::Best => class.score,

@@ -3,9 +3,11 @@
 mod arena;
 mod atomic;
 mod bytes;
+mod capped;
 mod lines;
 mod mapped;
 pub(crate) mod wire;
 
 pub use atomic::save_atomic;
 pub use bytes::{Bytes, LoadMode};
+pub use capped::read_capped;

@@ -15,7 +15,7 @@ mod vocab;
 pub use chat::{ChatMessage, ChatOptions, ChatTemplate};
 pub use source::VocabSource;
 pub use stream::StreamDecoder;
-pub use tokenizer::{EncodeOptions, Tokenizer};
+pub use tokenizer::{EncodeOptions, Encoded, Part, Tokenizer};
 
 /// A token's number in its vocabulary.
 pub type TokenId = u32;

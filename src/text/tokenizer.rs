@@ -1,5 +1,9 @@
 //! The tokenizer of a model: text to token ids and back, as its file describes it.
 
+mod parts;
+
+pub use self::parts::{Encoded, Part};
+
 use super::bpe::{Bpe, Scratch};
 use super::byte_map::byte_of;
 use super::partition::{Fragment, Partition};
@@ -86,26 +90,44 @@ impl Tokenizer {
     }
 
     fn append(&self, text: &str, parse_special: bool, starts: bool, out: &mut Vec<TokenId>) -> Result<()> {
-        if text.len() > self.prompt_bytes {
-            let (len, cap) = (text.len(), self.prompt_bytes);
-            return Err(Error::invalid(format!("a text of {len} bytes is longer than the cap of {cap} bytes")));
-        }
+        self.check_length(text.len())?;
         let mut scratch = Scratch::default();
         let mut after_special = starts;
         for fragment in self.partition.split(text, parse_special) {
-            match (fragment, &self.method) {
-                (Fragment::Token(id), _) => out.push(id),
-                (Fragment::Text(text), Method::Bpe(bpe)) => bpe.encode(text, &self.vocab, &mut scratch, out)?,
-                (Fragment::Text(text), Method::Spm(spm)) => {
-                    let prefix = (self.add_space_prefix && after_special).then_some(BLANK);
-                    let text: String =
-                        prefix.into_iter().chain(text.chars().map(|c| if c == ' ' { BLANK } else { c })).collect();
-                    spm.encode(&text, &self.vocab, out)?;
-                }
+            match fragment {
+                Fragment::Token(id) => out.push(id),
+                Fragment::Text(text) => self.append_text(text, after_special, &mut scratch, out)?,
             }
             after_special = matches!(fragment, Fragment::Token(_));
         }
         Ok(())
+    }
+
+    fn check_length(&self, len: usize) -> Result<()> {
+        let cap = self.prompt_bytes;
+        if len > cap {
+            return Err(Error::invalid(format!("a text of {len} bytes is longer than the cap of {cap} bytes")));
+        }
+        Ok(())
+    }
+
+    /// A stretch of text between special tokens.
+    fn append_text(
+        &self,
+        text: &str,
+        after_special: bool,
+        scratch: &mut Scratch,
+        out: &mut Vec<TokenId>,
+    ) -> Result<()> {
+        match &self.method {
+            Method::Bpe(bpe) => bpe.encode(text, &self.vocab, scratch, out),
+            Method::Spm(spm) => {
+                let prefix = (self.add_space_prefix && after_special).then_some(BLANK);
+                let blanks = text.chars().map(|c| if c == ' ' { BLANK } else { c });
+                let text: String = prefix.into_iter().chain(blanks).collect();
+                spm.encode(&text, &self.vocab, out)
+            }
+        }
     }
 
     /// The bytes that `ids` stand for; control tokens are spelled out only with `render_special`. The blank that

@@ -1,5 +1,6 @@
 //! The first record of a trace: everything that decides what a search does.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,13 @@ pub struct Header {
     /// How the question became a prompt, by name.
     #[serde(default)]
     pub strategy: Option<String>,
-    /// The prompt.
+    /// What a method said to the model in other words than the built-in ones, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<String, String>,
+    /// Tools that a method could use, as whoever made the search can make them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+    /// The prompt; of a method what all its prompts begin with.
     pub prompt: PromptRecord,
     /// How to search.
     #[serde(default)]
@@ -114,6 +121,8 @@ impl Header {
             },
             question: String::new(),
             strategy: None,
+            prompts: BTreeMap::new(),
+            tools: Vec::new(),
             prompt,
             params: params.clone(),
             judge: None,

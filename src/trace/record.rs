@@ -59,6 +59,9 @@ pub struct OutcomeRecord {
     pub algo: String,
     /// [`Outcome::candidates`].
     pub candidates: Vec<CandidateRecord>,
+    /// [`Outcome::journal`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub journal: String,
     /// [`Outcome::usage`].
     pub usage: UsageRecord,
     /// Milliseconds since the trace was opened.
@@ -133,6 +136,7 @@ impl OutcomeRecord {
             candidates: candidates
                 .map(|c| CandidateRecord { answer: c.answer.clone(), votes: c.votes, weight: c.weight, score: c.score })
                 .collect(),
+            journal: outcome.journal.clone(),
             usage: UsageRecord {
                 prompt_tokens: usage.prompt_tokens,
                 policy_tokens: usage.policy_tokens,

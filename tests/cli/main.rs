@@ -6,6 +6,7 @@ mod adapter;
 mod eval;
 mod learn;
 mod program;
+mod reason;
 mod solve;
 mod trace;
 mod train;

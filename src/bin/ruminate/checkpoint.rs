@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use ruminate::engine::native::NativeEngine;
 use ruminate::observe::{CancelToken, Observer};
-use ruminate::search::{Outcome, Search, SearchParams, StopReason};
+use ruminate::reason::Inquiry;
+use ruminate::reward::Judge;
+use ruminate::search::{Outcome, StopReason};
 use ruminate::storage;
-use ruminate::text::TokenId;
 use ruminate::{Error, ErrorKind, Result};
-
-use crate::model::Loaded;
 
 #[derive(clap::Args)]
 pub struct CheckpointArgs {
@@ -24,23 +24,18 @@ impl CheckpointArgs {
     /// Searches, from where the file says if there is one.
     pub fn search(
         &self,
-        model: &mut Loaded,
-        prompt: &[TokenId],
-        params: &SearchParams,
-        question: &str,
+        inquiry: &Inquiry<'_>,
+        engine: &mut NativeEngine,
+        judge: Option<&mut (dyn Judge + '_)>,
         observer: &mut dyn Observer,
         cancel: &CancelToken,
     ) -> Result<Outcome> {
-        let (engine, words, judge) = (&mut model.engine, &model.tokenizer, model.judge.as_deref_mut());
         let saved = self.checkpoint.as_ref().filter(|path| path.is_file());
-        let mut search = match saved {
-            Some(path) => {
-                let file = File::open(path).map_err(|e| failed(path, &e))?;
-                let resumed = Search::resume(engine, words, prompt, params, judge, question, &mut BufReader::new(file));
-                resumed.map_err(|e| e.context(path.display()))?
-            }
-            None => Search::new(engine, words, prompt, params, judge, question)?,
-        };
+        let mut search = inquiry.search(engine, judge)?;
+        if let Some(path) = saved {
+            let file = File::open(path).map_err(|e| failed(path, &e))?;
+            search = search.load(&mut BufReader::new(file)).map_err(|e| e.context(path.display()))?;
+        }
         let stopped = search.advance(u64::MAX, observer, cancel)?;
         if let Some(path) = &self.checkpoint {
             if stopped == Some(StopReason::Cancelled) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use ruminate::ErrorKind;
 use ruminate::engine::Engine;
-use ruminate::reason::{self, Strategy};
-use ruminate::search::{self, StopReason};
+use ruminate::reason::{Inquiry, Resources, Strategy};
+use ruminate::search::StopReason;
 use serde_json::{Value, json};
 
 use crate::dataset::{self, Dataset, Format, Question};
@@ -63,6 +63,7 @@ pub struct Args {
 struct Run<'a> {
     args: &'a Args,
     strategy: &'a dyn Strategy,
+    resources: &'a Resources,
     settings: Vec<Setting>,
 }
 
@@ -77,8 +78,10 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let data = Dataset::parse(&text, args.format).map_err(named)?;
     let rows = args.chosen(data.questions.len())?;
     let own_model = args.model.source.model.is_some();
-    let strategy = args.search.strategy(own_model && !data.format.is_puzzle())?;
-    let run = Run { args, strategy: &*strategy, settings: args.search.settings() };
+    let strategy = args.search.strategy().choose(own_model && !data.format.is_puzzle())?;
+    let resources = args.search.strategy().resources()?;
+    let settings = args.search.settings_of(&*strategy)?;
+    let run = Run { args, strategy: &*strategy, resources: &resources, settings };
     for setting in &run.settings {
         args.search.params(setting, true, 0).validate()?;
     }
@@ -147,6 +150,10 @@ impl Run<'_> {
         fixed["data"] = digest(text).into();
         fixed["format"] = data.format.name().into();
         fixed["prompt"] = prompt_digest(self.strategy).into();
+        if self.strategy.steps().is_some() {
+            fixed["prompts"] = digest(&format!("{:?}", self.resources.prompts.all())).into();
+            fixed["tools"] = self.args.search.strategy().tools().into();
+        }
         fixed["model"] = model.engine.info().fingerprint.as_str().into();
         fixed["n_ctx"] = model.engine.info().n_ctx.into();
         fixed["kv"] = model.options.kv_type.name().into();
@@ -188,12 +195,10 @@ impl Run<'_> {
         let seed = self.args.search.seed().wrapping_add(key.repeat as u64);
         let params = self.args.search.params(setting, self.strategy.stop_at_answer(), seed);
         let mut samples = Samples::default();
-        let outcome = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref())
-            .and_then(|prompt| {
-                let (engine, words) = (&mut model.engine, &model.tokenizer);
-                let judge = model.judge.as_deref_mut();
-                search::solve(engine, words, &prompt, &params, judge, &question.text, &mut samples, cancel)
-            });
+        let (words, template) = (&model.tokenizer, model.template.as_ref());
+        let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
+        let inquiry = Inquiry::new(self.strategy, &question.text, words, template, &params, self.resources);
+        let outcome = inquiry.and_then(|inquiry| inquiry.solve(engine, judge, &mut samples, cancel));
         match outcome {
             Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => Ok(None),
             Ok(outcome) => Ok(Some(Record::new(key, &question.gold, &outcome, samples))),

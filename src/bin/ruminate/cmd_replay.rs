@@ -6,10 +6,11 @@ use clap::ValueEnum;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use indicatif::ProgressBar;
 use ruminate::engine::Engine;
-use ruminate::observe::{Event, Observer};
-use ruminate::search::{self, StopReason};
+use ruminate::observe::{CancelToken, Event, Observer};
+use ruminate::reason::{self, Inquiry, Prompts, Resources};
+use ruminate::search::{self, Outcome, SearchParams, StopReason};
 use ruminate::simd::Isa;
-use ruminate::trace::{AdapterRecord, Header, Replay, Verdict};
+use ruminate::trace::{AdapterRecord, Header, Replay, Trace, Verdict};
 use serde_json::json;
 
 use crate::adapter_args::AdapterArg;
@@ -21,6 +22,7 @@ use crate::model::{Kv, Loaded, ModelArgs};
 use crate::output::{Output, Style, escape_line};
 use crate::signal;
 use crate::source::SourceArgs;
+use crate::strategy_args::toolbox;
 
 /// Run a recorded search again and compare every node with the trace. Threads, width and instruction set may differ: the
 /// tokens do not.
@@ -62,16 +64,40 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if let Some(judge) = &header.judge {
         model.judge = JudgeArgs::recorded(&judge.name).load(&model)?;
     }
-    let judge = model.judge.as_deref_mut();
-    let (engine, words) = (&mut model.engine, &model.tokenizer);
-    let prompt = &header.prompt.tokens;
-    let outcome = search::solve(engine, words, prompt, &params, judge, &header.question, &mut replay, &cancel)?;
+    let outcome = search_again(&mut model, &trace, &params, &mut replay, &cancel)?;
     if outcome.stop_reason == StopReason::Cancelled && !replay.is_settled() {
         return Err(Failure::quiet(Code::Interrupted));
     }
     let verdict = replay.finish(&outcome);
     bar.0.finish_and_clear();
     report(&verdict, output)
+}
+
+/// The recorded search once more: by its method, if one made it.
+fn search_again(
+    model: &mut Loaded,
+    Trace { header, outcome, .. }: &Trace,
+    params: &SearchParams,
+    observer: &mut dyn Observer,
+    cancel: &CancelToken,
+) -> Result<Outcome, Failure> {
+    let journal = outcome.as_ref().map_or("", |outcome| outcome.journal.as_str());
+    let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
+    let (words, prompt) = (&model.tokenizer, &header.prompt.tokens);
+    let strategy = header.strategy.as_deref().and_then(|name| reason::by_name(name).ok());
+    let Some(strategy) = strategy.filter(|strategy| strategy.steps().is_some()) else {
+        return Ok(search::solve(engine, words, prompt, params, judge, &header.question, observer, cancel)?);
+    };
+    let resources = Resources {
+        prompts: Prompts::with(header.prompts.clone())?,
+        tools: toolbox(&header.tools)?,
+        journal: journal.to_owned(),
+    };
+    let inquiry = Inquiry::new(strategy, &header.question, words, model.template.as_ref(), params, &resources)?;
+    if inquiry.prompt() != prompt {
+        return Err(Failure::data("the trace's prompt is not the one that its method begins with here"));
+    }
+    Ok(inquiry.solve(engine, judge, observer, cancel)?)
 }
 
 /// The recorded model, made to run as it did.

@@ -1,7 +1,7 @@
 //! `solve`: search for an answer.
 
 use ruminate::engine::Engine;
-use ruminate::reason;
+use ruminate::reason::{Inquiry, Strategy};
 use ruminate::search::{Outcome, StopReason};
 use ruminate::trace::JudgeRecord;
 use serde_json::json;
@@ -35,25 +35,32 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if question.trim().is_empty() {
         return Err(Failure::usage("the question is empty"));
     }
-    let setting = args.search.setting()?;
-    let strategy = args.search.strategy(args.model.source.model.is_some())?;
+    let strategy = args.search.strategy().choose(args.model.source.model.is_some())?;
+    let setting = args.search.setting(&*strategy)?;
+    let resources = args.search.strategy().resources()?;
     let mut model = args.model.load()?;
-    let prompt = reason::prompt(&*strategy, question.trim(), &model.tokenizer, model.template.as_ref())?;
     let cancel = signal::token();
     let source = width::settle(&mut model, &args.search.lanes(&[setting]), &cancel, output);
     let params = args.search.params(&setting, strategy.stop_at_answer(), args.search.seed());
     model.judge = args.search.judge.load(&model)?;
     let mut watch = Watch::new(output, &params.budget);
-    let mut header = record::header(&model, &args.model, question.trim(), strategy.name(), &prompt, &params);
+    let (words, template) = (&model.tokenizer, model.template.as_ref());
+    let inquiry = Inquiry::new(&*strategy, &question, words, template, &params, &resources)?;
+    let mut header = record::header(&model, &args.model, question.trim(), strategy.name(), inquiry.prompt(), &params);
     header.judge = args.search.judge.record().map(|name| JudgeRecord { name });
-    let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
-        args.checkpoint.search(&mut model, &prompt, &params, question.trim(), observer, &cancel)
-    })?;
+    if strategy.steps().is_some() {
+        header.prompts = resources.prompts.changed().clone();
+        header.tools = args.search.strategy().tools().to_vec();
+    }
+    let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
+    let (outcome, recorded) = args
+        .record
+        .around(&header, &mut watch, |observer| args.checkpoint.search(&inquiry, engine, judge, observer, &cancel))?;
     let printed = watch.finish();
     let outcome = outcome?;
     printed?;
     if output.json {
-        output.document(&document(args, strategy.name(), &outcome, &model, source))?;
+        output.document(&document(args, &*strategy, &outcome, &model, source))?;
     } else if !outcome.is_empty() {
         show(output, &outcome)?;
     }
@@ -88,7 +95,13 @@ fn show(output: &Output, outcome: &Outcome) -> Result<(), Failure> {
     Ok(())
 }
 
-fn document(args: &Args, strategy: &str, outcome: &Outcome, model: &Loaded, width: width::Source) -> serde_json::Value {
+fn document(
+    args: &Args,
+    strategy: &dyn Strategy,
+    outcome: &Outcome,
+    model: &Loaded,
+    width: width::Source,
+) -> serde_json::Value {
     let candidates = outcome
         .candidates
         .iter()
@@ -98,8 +111,8 @@ fn document(args: &Args, strategy: &str, outcome: &Outcome, model: &Loaded, widt
         "text": outcome.text,
         "score": outcome.score,
         "stop_reason": outcome.stop_reason.name(),
-        "algo": outcome.algo.name(),
-        "strategy": strategy,
+        "algo": strategy.steps().is_none().then(|| outcome.algo.name()),
+        "strategy": strategy.name(),
         "seed": outcome.seed,
         "candidates": candidates.collect::<Vec<_>>(),
         "usage": spent::document(&outcome.usage),

@@ -17,6 +17,7 @@ mod cmd_list;
 mod cmd_merge;
 mod cmd_perplexity;
 mod cmd_pull;
+mod cmd_reason;
 mod cmd_replay;
 mod cmd_rm;
 mod cmd_run;
@@ -80,6 +81,7 @@ enum Command {
     Detokenize(cmd_detokenize::Args),
     Perplexity(cmd_perplexity::Args),
     Eval(cmd_eval::Args),
+    Reason(cmd_reason::Args),
     Learn(cmd_learn::Args),
     Merge(cmd_merge::Args),
     Bench(cmd_bench::Args),
@@ -114,6 +116,7 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Detokenize(args) => cmd_detokenize::run(&args, output),
         Command::Perplexity(args) => cmd_perplexity::run(&args, output),
         Command::Eval(args) => cmd_eval::run(&args, output),
+        Command::Reason(args) => cmd_reason::run(&args, output),
         Command::Learn(args) => cmd_learn::run(&args, output),
         Command::Merge(args) => cmd_merge::run(&args, output),
         Command::Bench(args) => cmd_bench::run(&args, output),

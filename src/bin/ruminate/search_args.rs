@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use ruminate::engine::SamplerParams;
+use ruminate::reason::Strategy;
 use ruminate::search::{
     Aggregation, Algo, Budget, BudgetForcingParams, DeepConfParams, EarlyStop, PowerModel, SearchParams, StepRule, Vote,
 };
 
 use crate::exit::Failure;
 use crate::judge_args::JudgeArgs;
-use crate::strategy_args::{Chosen, StrategyArgs};
+use crate::strategy_args::StrategyArgs;
 use crate::{size, width};
 
 #[derive(clap::Args)]
@@ -108,6 +109,8 @@ enum Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
     pub algo: Algo,
+    /// The method that takes its place.
+    pub method: Option<&'static str>,
     pub n: usize,
     pub budget_tokens: Option<u64>,
     pub budget_ms: Option<u64>,
@@ -127,7 +130,7 @@ impl SearchArgs {
             for &n in n {
                 for &budget_tokens in &optional(&self.budget_tokens) {
                     for &budget_ms in &optional(&self.budget_ms) {
-                        let setting = Setting { algo, n, budget_tokens, budget_ms };
+                        let setting = Setting { algo, method: None, n, budget_tokens, budget_ms };
                         if !settings.contains(&setting) {
                             settings.push(setting);
                         }
@@ -139,8 +142,8 @@ impl SearchArgs {
     }
 
     /// The only setting, for a command that searches once.
-    pub fn setting(&self) -> Result<Setting, Failure> {
-        match self.settings()[..] {
+    pub fn setting(&self, strategy: &dyn Strategy) -> Result<Setting, Failure> {
+        match self.settings_of(strategy)?[..] {
             [setting] => Ok(setting),
             _ => Err(Failure::usage(
                 "one search takes one --algo, --n, --budget-tokens and --budget-ms; `eval` takes lists",
@@ -148,9 +151,23 @@ impl SearchArgs {
         }
     }
 
-    /// How the question is put: as the flags say, else with an instruction to go step by step if the model `needs_one`.
-    pub fn strategy(&self, needs_one: bool) -> Result<Chosen, Failure> {
-        self.strategy.choose(needs_one)
+    /// How the question is put.
+    pub fn strategy(&self) -> &StrategyArgs {
+        &self.strategy
+    }
+
+    /// The searches that are asked for with this strategy. A method decides by itself what is drawn, so that no algorithm is
+    /// chosen beside it.
+    pub fn settings_of(&self, strategy: &dyn Strategy) -> Result<Vec<Setting>, Failure> {
+        let settings = self.settings();
+        let Some(_) = strategy.steps() else { return Ok(settings) };
+        if self.algo != [Algo::BestOfN] {
+            return Err(Failure::usage(format!(
+                "--strategy {} is a method, which takes the place of a search algorithm: leave --algo out",
+                strategy.name()
+            )));
+        }
+        Ok(settings.into_iter().map(|setting| Setting { method: Some(strategy.name()), ..setting }).collect())
     }
 
     pub fn params(&self, setting: &Setting, stop_at_answer: bool, seed: u64) -> SearchParams {
@@ -239,7 +256,7 @@ impl SearchArgs {
 impl Setting {
     /// Its name in tables and files: the values that tell it from others.
     pub fn name(&self) -> String {
-        let mut name = self.algo.name().to_owned();
+        let mut name = self.method.unwrap_or(self.algo.name()).to_owned();
         if self.algo != Algo::Greedy {
             name += &format!(" n={}", self.n);
         }

@@ -1,44 +1,81 @@
 //! How a question is put: the flags that commands share.
 
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ruminate::reason::{self, FewShot, Strategy};
+use ruminate::reason::tools::{Folder, Tool, ToolLimits, Toolbox};
+use ruminate::reason::{self, FewShot, Memory, Prompts, Resources, Strategy};
 
 use crate::dataset;
 use crate::exit::Failure;
 
 #[derive(clap::Args)]
 pub struct StrategyArgs {
-    /// How the question is put: `direct` gives it as it is, `cot` asks for steps, `few-shot` puts examples before it. Without
-    /// it, `few-shot` if there are --shots, else `direct` for the built-in model, which knows nothing else, and `cot` for
-    /// others.
+    /// How the question is put: `direct` gives it as it is, `cot` asks for steps, `few-shot` puts examples before it; `reason
+    /// list` shows these and the methods of several calls. Without it, `few-shot` if there are --shots, else `direct` for the
+    /// built-in model, which knows nothing else, and `cot` for others.
     #[arg(long, env = "RUMINATE_STRATEGY", value_name = "NAME")]
     strategy: Option<String>,
     /// Examples to put before the question, as turns of the conversation: a question set, as `eval` reads it, with worked
     /// answers.
     #[arg(long, env = "RUMINATE_SHOTS", value_name = "FILE")]
     shots: Option<PathBuf>,
-    /// Examples to take from the top of the --shots file.
+    /// Examples to take: the first of the --shots file; `memory` takes those that resemble the question most.
     #[arg(long, env = "RUMINATE_N_SHOTS", value_name = "N", default_value_t = 4, requires = "shots")]
     n_shots: usize,
+    /// A folder of prompts that stand in the place of those of the same name that methods say to the model.
+    #[arg(long, env = "RUMINATE_PROMPTS", value_name = "FOLDER")]
+    prompts: Option<PathBuf>,
+    /// Tools that `react` may use: `calculator`, `dates`, `units`, `notes`, and `search=FOLDER`, which finds passages in the text
+    /// files of a folder.
+    #[arg(long, env = "RUMINATE_TOOLS", value_name = "NAMES", default_value = "calculator", value_delimiter = ',')]
+    tools: Vec<String>,
 }
 
 /// A strategy that needs nothing, or one made of examples.
 pub enum Chosen {
     Named(&'static dyn Strategy),
     FewShot(FewShot),
+    Memory(Memory),
 }
 
 impl StrategyArgs {
-    /// As the flags say, else with an instruction to go step by step if the model `needs_one`.
+    /// As the flags say, else with an instruction to go step by step if the model `needs_one`. A method of several calls is an
+    /// error.
+    pub fn choose_prompt(&self, needs_one: bool) -> Result<Chosen, Failure> {
+        let chosen = self.choose(needs_one)?;
+        if chosen.steps().is_some() {
+            let name = chosen.name();
+            return Err(Failure::usage(format!(
+                "--strategy {name} is a method of several calls, and this command works with one prompt: give cot or direct"
+            )));
+        }
+        Ok(chosen)
+    }
+
+    /// What strategies may use beside the model.
+    pub fn resources(&self) -> Result<Resources, Failure> {
+        let prompts = self.prompts.as_deref().map(Prompts::from_folder).transpose()?.unwrap_or_default();
+        Ok(Resources { prompts, tools: toolbox(&self.tools)?, ..Resources::default() })
+    }
+
+    /// The tools, as a trace names them.
+    pub fn tools(&self) -> &[String] {
+        &self.tools
+    }
+
+    /// As [`choose_prompt`](Self::choose_prompt), methods of several calls included.
     pub fn choose(&self, needs_one: bool) -> Result<Chosen, Failure> {
         match (self.strategy.as_deref(), &self.shots) {
             (None | Some(FewShot::NAME), Some(path)) => {
                 Ok(Chosen::FewShot(FewShot::new(dataset::shots(path, self.n_shots)?)))
             }
-            (Some(FewShot::NAME), None) => {
-                Err(Failure::usage("--strategy few-shot takes its examples from --shots FILE"))
+            (Some(Memory::NAME), Some(path)) => {
+                Ok(Chosen::Memory(Memory::new(dataset::shots(path, usize::MAX)?, self.n_shots)))
+            }
+            (Some(name @ (FewShot::NAME | Memory::NAME)), None) => {
+                Err(Failure::usage(format!("--strategy {name} takes its examples from --shots FILE")))
             }
             (Some(name), Some(_)) => Err(Failure::usage(format!("--strategy {name} uses no --shots"))),
             (name, None) => {
@@ -48,6 +85,18 @@ impl StrategyArgs {
     }
 }
 
+/// The tools of these names.
+pub fn toolbox(names: &[String]) -> Result<Toolbox, Failure> {
+    let tool = |name: &String| -> Result<Arc<dyn Tool>, Failure> {
+        match name.strip_prefix("search=") {
+            Some(folder) => Ok(Arc::new(Folder::open(Path::new(folder))?)),
+            None => Ok(Toolbox::built_in(name)?),
+        }
+    };
+    let tools = names.iter().filter(|name| !name.is_empty()).map(tool).collect::<Result<Vec<_>, _>>()?;
+    Ok(Toolbox::new(tools, ToolLimits::default())?)
+}
+
 impl Deref for Chosen {
     type Target = dyn Strategy;
 
@@ -55,6 +104,7 @@ impl Deref for Chosen {
         match self {
             Self::Named(strategy) => *strategy,
             Self::FewShot(strategy) => strategy,
+            Self::Memory(strategy) => strategy,
         }
     }
 }

@@ -79,8 +79,8 @@ impl<'a> Watch<'a> {
         if let Some(growing) = self.growing.remove(&node) {
             growing.line.finish_and_clear();
         }
-        // A step is no text to its end, and what was given up with the search is told by its outcome.
-        if self.output.json || self.output.quiet || matches!(end, "step" | "interrupted") {
+        // A step and a prompt are no texts to their end, and what was given up with the search is told by its outcome.
+        if self.output.json || self.output.quiet || matches!(end, "step" | "interrupted" | "prompt") {
             return;
         }
         let shown = answer.map_or_else(|| "no answer".to_owned(), escape_line);
@@ -150,6 +150,9 @@ impl Account {
                 self.growing.insert(*node, 0);
             }
             Event::NodeText { node, .. } => *self.growing.entry(*node).or_default() += 1,
+            Event::NodeDone { node, end: "prompt", .. } => {
+                self.growing.remove(node);
+            }
             Event::NodeDone { node, parent, tokens, end, answer, .. } => {
                 self.growing.remove(node);
                 self.tokens += tokens.len() as u64;

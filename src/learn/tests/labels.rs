@@ -27,7 +27,7 @@ fn nines(path: &[u32]) -> Vec<f32> {
 fn labelled(labels: Labels, n: usize) -> (Block, Vec<Vec<String>>, u64) {
     let verifier = Number::new("7").unwrap();
     let mut engine = ToyEngine::new(64, 8);
-    engine.rule = Some(nines);
+    engine.rule = Some(Box::new(nines));
     let mut recorder = Recorder::new(vec![Tap::Final]).unwrap();
     let question = Question { number: 2, text: "?", prompt: &[3], verifier: &verifier };
     let params = CollectParams { search: sampling(n, SamplerParams::default(), 40, 1), labels };
@@ -157,7 +157,7 @@ fn a_judge_orders_pairs_by_what_it_kept() {
     let (_, texts, _) = labelled(Labels::Outcome, 6);
     let verifier = Number::new("7").unwrap();
     let mut engine = ToyEngine::new(64, 8);
-    engine.rule = Some(nines);
+    engine.rule = Some(Box::new(nines));
     let mut recorder = Recorder::new(vec![Tap::Layer(0), Tap::Final]).unwrap().with_entropy();
     let question = Question { number: 2, text: "?", prompt: &[3], verifier: &verifier };
     let params = CollectParams { search: sampling(6, SamplerParams::default(), 40, 1), labels: Labels::Outcome };

@@ -57,7 +57,7 @@ impl BudgetForcing {
 
     fn think(&self, at: NodeId, forced: &str, spent: u64) -> Extend {
         let end = &self.params.end_of_thinking;
-        let until = if end.is_empty() { Until::Solution } else { Until::Marker(end.clone()) };
+        let until = if end.is_empty() { Until::Solution } else { Until::Markers(vec![end.clone()]) };
         let left = self.params.max_thinking.saturating_sub(spent).max(1);
         let (max_tokens, forced) = (Some(left), forced.to_owned());
         Extend { until, max_tokens, forced, greedy: self.params.greedy, keep: true, ..Extend::solution(at) }

@@ -11,6 +11,7 @@ mod lookahead;
 mod mcts;
 mod name;
 mod particle_filter;
+mod program;
 mod rebase;
 mod rounds;
 mod speculative_rejection;
@@ -21,6 +22,7 @@ pub use self::budget_forcing::BudgetForcingParams;
 pub use self::deep_conf::DeepConfParams;
 pub use self::mcts::{Backup, MctsParams, Selection};
 pub use self::name::Algo;
+pub(super) use self::program::Programmed;
 pub use self::rebase::RebaseParams;
 pub use self::speculative_rejection::SpeculativeRejectionParams;
 pub use self::tree_of_thoughts::{Traversal, TreeOfThoughtsParams};
@@ -28,6 +30,8 @@ pub(super) use self::verdict::Verdict;
 
 use super::lane::{Bar, Until};
 use super::tree::{NodeId, Tree};
+use crate::error::{Error, Result};
+use crate::text::TokenId;
 
 /// The seam between an algorithm and the control loop.
 ///
@@ -45,6 +49,22 @@ pub(super) trait Algorithm: Send {
 
     /// The best so far, at any time.
     fn verdict(&self, tree: &Tree) -> Verdict;
+
+    /// What it knows from elsewhere than the nodes that it was told, for a run that is to be the same.
+    fn journal(&self) -> String {
+        String::new()
+    }
+
+    /// Takes over what an earlier run knew, before it is asked.
+    fn recall(&mut self, journal: &str) -> Result<()> {
+        let _ = journal;
+        Ok(())
+    }
+
+    /// Why it cannot go on, told once: the search fails with it.
+    fn fault(&mut self) -> Option<Error> {
+        None
+    }
 }
 
 /// A request to grow a new child.
@@ -66,6 +86,10 @@ pub(super) struct Extend {
     pub confidence: bool,
     /// Text that is put into the model's mouth first.
     pub forced: String,
+    /// For [`Until::Prompt`]: the tokens.
+    pub prompt: Vec<TokenId>,
+    /// Whether a complete `#### answer` line ends it, where the search's own rule does not count.
+    pub stop_at_answer: Option<bool>,
 }
 
 impl Extend {
@@ -81,7 +105,14 @@ impl Extend {
             bar: None,
             confidence: false,
             forced: String::new(),
+            prompt: Vec::new(),
+            stop_at_answer: None,
         }
+    }
+
+    /// A part of a prompt.
+    pub fn prompt(at: NodeId, prompt: Vec<TokenId>) -> Self {
+        Self { until: Until::Prompt, judged: false, keep: true, prompt, ..Self::solution(at) }
     }
 
     /// One step, which may get children.

@@ -1,9 +1,9 @@
 //! Starting nodes: from an algorithm's request to a lane of the batch.
 
 use super::Search;
-use crate::engine::Engine;
+use crate::engine::{Branch, Engine};
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Event, Observer};
+use crate::observe::{CancelToken, Event, Observer};
 use crate::reward::Features;
 use crate::search::algo::Extend;
 use crate::search::lane::{Growth, Lane, Until};
@@ -13,15 +13,20 @@ use crate::text::TokenId;
 
 impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
     /// Starts nodes until the batch is full, the ledger covers no more, or the algorithm wants no more.
-    pub(super) fn fill(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    pub(super) fn fill(&mut self, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<()> {
         while self.lanes.len() < self.width {
             if let Some(growth) = self.parked.pop_front() {
-                self.start(growth, observer)?;
+                self.start(growth, observer, cancel)?;
                 continue;
             }
             let Some(extend) = self.held.take().or_else(|| self.algorithm.ask(&mut self.tree)) else { break };
             let (cap, cap_end) = self.cap(&extend);
-            let Some(granted) = self.ledger.reserve(cap, self.lanes.is_empty()) else {
+            let granted = match extend.until {
+                // It draws nothing, but without a token left nothing will follow it.
+                Until::Prompt => self.ledger.has_tokens().then_some(cap),
+                _ => self.ledger.reserve(cap, self.lanes.is_empty()),
+            };
+            let Some(granted) = granted else {
                 self.held = Some(extend);
                 break;
             };
@@ -33,13 +38,16 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
                 parent: self.tree.parent(node).number(),
                 greedy: growth.greedy,
             });
-            self.start(growth, observer)?;
+            self.start(growth, observer, cancel)?;
         }
         Ok(())
     }
 
     /// The node that a request asks for, with the tokens that are put into the model's mouth.
     pub(super) fn add(&mut self, extend: &Extend) -> Result<NodeId> {
+        if extend.until == Until::Prompt {
+            return Ok(self.add_prompt(extend));
+        }
         let forced = if extend.forced.is_empty() { Vec::new() } else { self.vocabulary.encode(&extend.forced)? };
         let mut stream = self.stream_at(extend.at);
         let id = self.tree.add(extend.at);
@@ -59,7 +67,8 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         let own = match extend.until {
             Until::Step => self.rules.step.max_tokens,
             Until::Tokens(most) => most,
-            Until::Marker(_) | Until::Solution => u64::MAX,
+            Until::Markers(_) | Until::Solution => u64::MAX,
+            Until::Prompt => return (0, End::Prompt),
         };
         let own = own.min(extend.max_tokens.unwrap_or(u64::MAX)).max(1);
         if own < left { (own, End::Step) } else { (left, End::Length) }
@@ -84,6 +93,7 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
             keep: extend.keep,
             bar: extend.bar,
             confidence: extend.confidence,
+            stop_at_answer: extend.stop_at_answer.unwrap_or(self.rules.stop_at_answer),
             cap,
             cap_end,
             stream,
@@ -94,32 +104,31 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         }
     }
 
-    /// The half code point that may stand at the end of `id`: the stream goes through the whole path.
+    /// The half code point that may stand at the end of `id`: the stream goes through the whole text.
     pub(super) fn stream_at(&self, id: NodeId) -> V::Stream {
         let (mut stream, mut text) = (self.vocabulary.stream(), String::new());
-        for token in self.tree.tokens(id) {
+        for token in self.tree.text_tokens(id) {
             self.vocabulary.append(&mut stream, token, &mut text);
         }
         stream
     }
 
     /// Gives a growing node its KV: a fork of the nearest ancestor that has some, and the tokens in between to be computed.
-    pub(super) fn start(&mut self, growth: Growth<V::Stream>, observer: &mut dyn Observer) -> Result<()> {
+    pub(super) fn start(
+        &mut self,
+        growth: Growth<V::Stream>,
+        observer: &mut dyn Observer,
+        cancel: &CancelToken,
+    ) -> Result<()> {
         let node = growth.node;
-        let mut path = self.prompt.clone();
-        path.extend(self.tree.tokens(self.tree.parent(node)));
-        path.extend(&self.tree.node(node).tokens);
+        let path = self.path_through(node);
         if path.len() > self.engine.info().n_ctx {
             self.tree.node_mut(node).end = Some(End::Context);
             self.retire(&growth, observer);
             return Ok(());
         }
-        let fork = match self.tree.ancestry(node).skip(1).find(|&above| self.kept.get(above).is_some()) {
-            Some(above) => self.kept.get(above).map(|branch| self.engine.fork(branch)),
-            None => self.trunk.as_ref().map(|trunk| self.engine.fork(trunk)),
-        };
-        let fork = fork.ok_or_else(|| Error::new(ErrorKind::Internal, "a node was started before the prompt"))?;
-        match fork {
+        match self.fork_above(node) {
+            Ok(branch) if growth.until == Until::Prompt => self.read(growth, branch, &path, observer, cancel),
             Ok(mut branch) => {
                 // A path without new tokens computes its last one again, for its logits.
                 let held = self.engine.len(&branch).min(path.len().saturating_sub(1));
@@ -134,5 +143,23 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The prompt and all tokens up to where `node` stands.
+    pub(super) fn path_through(&self, node: NodeId) -> Vec<TokenId> {
+        let mut path = self.prompt.clone();
+        path.extend(self.tree.tokens(self.tree.parent(node)));
+        path.extend(&self.tree.node(node).tokens);
+        path
+    }
+
+    /// A fork of the nearest ancestor that has KV.
+    fn fork_above(&mut self, node: NodeId) -> Result<Branch> {
+        let branch = match self.tree.ancestry(node).skip(1).find(|&above| self.kept.get(above).is_some()) {
+            Some(above) => self.kept.get(above),
+            None => self.trunk.as_ref(),
+        };
+        let branch = branch.ok_or_else(|| Error::new(ErrorKind::Internal, "a node was started before the prompt"))?;
+        self.engine.fork(branch)
     }
 }

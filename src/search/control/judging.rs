@@ -140,8 +140,8 @@ fn steps_of<'t>(
     }
 }
 
-/// The last step before `node`.
+/// The last step before `node` in the same text.
 fn above(tree: &Tree, node: NodeId) -> StepId {
-    let with_steps = tree.ancestry(node).skip(1).find(|&id| !tree.node(id).steps.is_empty());
+    let with_steps = tree.path(node).into_iter().rev().skip(1).find(|&id| !tree.node(id).steps.is_empty());
     with_steps.map_or(StepId(0), |id| id.step(tree.node(id).steps.len() - 1))
 }

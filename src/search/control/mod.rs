@@ -9,18 +9,19 @@ mod fill;
 mod judging;
 mod kept;
 mod pass;
+mod prompt;
 mod saved;
 
 use std::collections::VecDeque;
 
 use self::judging::Judging;
 use self::kept::Kept;
-use super::algo::{Algorithm, Extend, Verdict};
+use super::algo::{Algorithm, Extend, Programmed, Verdict};
 use super::budget::{Ledger, Usage};
 use super::lane::{Growth, Lane, Rules};
 use super::outcome::{Outcome, StopReason};
 use super::tree::{End, NodeId, Tree};
-use super::{SearchParams, Vocabulary, answer};
+use super::{Program, SearchParams, Vocabulary, Vote, answer};
 use crate::engine::{Batch, Branch, Engine, Rows, Sampler, SamplerParams, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{CancelToken, Event, Observer};
@@ -42,7 +43,9 @@ pub struct Search<'a, 'j, E: Engine + ?Sized, V: Vocabulary> {
     rules: Rules,
     drawing: Sampler,
     greedy: Sampler,
-    algorithm: Box<dyn Algorithm>,
+    algorithm: Box<dyn Algorithm + 'a>,
+    /// The program's name, if one says what is grown.
+    program: String,
     tree: Tree,
     ledger: Ledger,
     rows: Rows,
@@ -92,6 +95,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         Ok(Self {
             width: engine.info().free_width.max(1),
             algorithm: params.algo.start(params, judging.is_some(), engine.info().free_width),
+            program: String::new(),
             engine,
             vocabulary,
             prompt: prompt.to_vec(),
@@ -113,6 +117,20 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             stop_reason: None,
             params: params.clone(),
         })
+    }
+
+    /// This search, which has not begun, with a program that says what is grown, in place of an algorithm:
+    /// [`SearchParams::algo`] and the constants of algorithms count for nothing.
+    #[must_use]
+    pub fn with_program(mut self, program: Box<dyn Program + 'a>) -> Self {
+        let vote = match self.params.vote {
+            Some(vote) => vote,
+            None if program.vote() == Vote::Majority && self.judging.is_some() => Vote::Weighted,
+            None => program.vote(),
+        };
+        self.program = program.name().to_owned();
+        self.algorithm = Box::new(Programmed::new(program, vote));
+        self
     }
 
     /// Runs at most `passes` forward passes; `None` when the search has not ended with them. A budget that runs out, a
@@ -169,6 +187,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             seed: self.params.seed,
             candidates,
             usage: self.ledger.usage.clone(),
+            journal: self.algorithm.journal(),
         }
     }
 
@@ -179,6 +198,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         self.prefill(observer, cancel)?;
         loop {
             self.tell(observer);
+            self.algorithm.fault().map_or(Ok(()), Err)?;
             if self.algorithm.is_done() {
                 return Ok(Some(self.cut.unwrap_or(StopReason::Finished)));
             }
@@ -186,7 +206,8 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             if self.ledger.exhausted() {
                 return Ok(Some(StopReason::Energy));
             }
-            self.fill(observer)?;
+            let filled = self.fill(observer, cancel);
+            self.algorithm.fault().map_or(filled, Err)?;
             if self.lanes.is_empty() {
                 if self.held.is_some() {
                     return Ok(Some(StopReason::Tokens));
@@ -213,7 +234,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         let interrupt = self.ledger.interrupt(cancel);
         let (_, body) = self.prompt.split_last().ok_or_else(|| Error::invalid("the prompt holds no token"))?;
         let total = self.prompt.len() as u64;
-        self.ledger.usage.prompt_tokens = total;
+        self.ledger.usage.prompt_tokens = self.ledger.usage.prompt_tokens.max(total);
         let mut done = self.engine.len(trunk);
         for chunk in body.get(done..).unwrap_or_default().chunks(PREFILL_CHUNK) {
             interrupt.check()?;

@@ -18,17 +18,18 @@ use crate::search::SearchParams;
 use crate::search::algo::Extend;
 use crate::search::budget::{Ledger, Usage};
 use crate::search::control::judging::Ended;
-use crate::search::lane::{Growth, Lane};
+use crate::search::lane::{Growth, Lane, Until};
 use crate::search::tree::{End, Mark, NodeId};
 use crate::search::vocabulary::Vocabulary;
 use crate::storage::wire::{get_f64, get_raw, get_text, get_u64, get_within, put_f64, put_raw, put_text, put_u64};
 use crate::text::TokenId;
 
-const MAGIC: &[u8; 8] = b"RUMSRCH1";
+const MAGIC: &[u8; 8] = b"RUMSRCH2";
 /// Caps of what a file may claim; a search that reaches them is refused when it is saved, too.
 const MOST_NODES: u64 = 1 << 24;
 const MOST_TOKENS: u64 = 1 << 24;
 const MOST_FEATURES: u64 = 1 << 24;
+const MOST_JOURNAL: u64 = 1 << 26;
 const NONE: u64 = u64::MAX;
 
 impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
@@ -37,6 +38,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
     pub fn save(&self, out: &mut dyn Write) -> Result<()> {
         put_raw(out, MAGIC)?;
         put_text(out, &self.key())?;
+        put_text(out, &self.algorithm.journal())?;
         save_usage(&self.ledger.usage, out)?;
         put_u64(out, self.width as u64)?;
         let told = self.tree.ids().count() - self.untold.len();
@@ -76,7 +78,12 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         question: &str,
         input: &mut dyn Read,
     ) -> Result<Self> {
-        let mut search = Self::new(engine, vocabulary, prompt, params, judge, question)?;
+        Self::new(engine, vocabulary, prompt, params, judge, question)?.load(input)
+    }
+
+    /// This search, which has not begun, from where the saved one stood; see [`resume`](Self::resume).
+    pub fn load(self, input: &mut dyn Read) -> Result<Self> {
+        let mut search = self;
         let mut magic = [0; 8];
         get_raw(input, &mut magic)?;
         if &magic != MAGIC {
@@ -86,7 +93,9 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         if get_text(input, Limits::default().prompt_bytes as u64, "the saved search's description")? != key {
             return Err(Error::format("the saved search has another model, prompt, judge or parameters"));
         }
-        search.ledger = Ledger::new(&params.budget, load_usage(input)?);
+        let journal = get_text(input, MOST_JOURNAL, "what tools said")?;
+        search.algorithm.recall(&journal)?;
+        search.ledger = Ledger::new(&search.params.budget, load_usage(input)?);
         let width = get_within(input, Limits::default().branches as u64, "the width")? as usize;
         search.width = search.width.min(width.max(1));
         let told = get_within(input, MOST_NODES, "told nodes")?;
@@ -107,7 +116,8 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
     /// Everything that must be the same.
     fn key(&self) -> String {
         let model = &self.engine.info().fingerprint;
-        format!("{model} {} {:?} {:?} {:?}", self.judging.name(), self.judging.taps(), self.params, self.prompt)
+        let (judge, taps) = (self.judging.name(), self.judging.taps());
+        format!("{model} {judge} {taps:?} {:?} {:?} {}", self.params, self.prompt, self.program)
     }
 
     fn save_node(&self, id: NodeId, growth: Option<&Growth<V::Stream>>, out: &mut dyn Write) -> Result<()> {
@@ -140,7 +150,8 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         let (forced, len) = (get_u64(input)?, get_within(input, MOST_TOKENS, "tokens of a node")?);
         let id = self.add(&extend)?;
         let node = self.tree.node(id);
-        if parent != extend.at.number() || forced != node.forced as u64 || forced > len {
+        let draws_none = !node.prompt || forced == len;
+        if parent != extend.at.number() || forced != node.forced as u64 || forced > len || !draws_none {
             return Err(Error::format("the saved tree is not the one that this search makes"));
         }
         let mut tokens = Vec::new();
@@ -170,12 +181,15 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         if tokens.iter().any(|&token| token as usize >= n_vocab) {
             return Err(Error::format("a saved token is not in the vocabulary"));
         }
-        let (mut stream, mut text) = (self.stream_at(extend.at), String::new());
-        for &token in tokens.iter().filter(|&&token| !self.vocabulary.is_eog(token)) {
-            self.vocabulary.append(&mut stream, token, &mut text);
+        if !self.tree.node(id).prompt {
+            let (mut stream, mut text) = (self.stream_at(extend.at), String::new());
+            for &token in tokens.iter().filter(|&&token| !self.vocabulary.is_eog(token)) {
+                self.vocabulary.append(&mut stream, token, &mut text);
+            }
+            self.tree.node_mut(id).text = text;
         }
         let node = self.tree.node_mut(id);
-        (node.tokens, node.draws, node.logprob, node.text) = (tokens, draws, logprob, text);
+        (node.tokens, node.draws, node.logprob) = (tokens, draws, logprob);
         (node.steps, node.end, node.wall_ms) = (steps, end, wall_ms);
         if node.steps.iter().any(|mark| node.text.get(..mark.bytes).is_none()) {
             return Err(Error::format("a saved step ends outside its text"));
@@ -230,8 +244,9 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             if !lane {
                 return self.kept.insert(node, branch);
             }
-            let Some(growth) = growing.remove(&node) else { return Some(branch) };
-            let path = path(&self.prompt, &self.tree, node);
+            let growth = growing.remove(&node).filter(|growth| growth.until != Until::Prompt);
+            let Some(growth) = growth else { return Some(branch) };
+            let path = self.path_through(node);
             let feed = path.get(self.engine.len(&branch)..).unwrap_or_default().to_vec();
             self.lanes.push(Lane { growth, branch, feed });
             None
@@ -266,14 +281,6 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         }
         Ok(())
     }
-}
-
-/// The prompt and all tokens up to where `node` stands.
-fn path(prompt: &[TokenId], tree: &crate::search::tree::Tree, node: NodeId) -> Vec<TokenId> {
-    let mut path = prompt.to_vec();
-    path.extend(tree.tokens(tree.parent(node)));
-    path.extend(&tree.node(node).tokens);
-    path
 }
 
 fn place_of(end: End) -> u64 {

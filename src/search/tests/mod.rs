@@ -2,6 +2,7 @@
 //! under every schedule.
 
 mod limits;
+mod program;
 mod saved;
 mod schedule;
 

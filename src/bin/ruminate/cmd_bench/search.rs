@@ -69,7 +69,7 @@ pub fn run(args: &SearchBenchArgs, output: &Output) -> Result<(), Failure> {
         None => vec![args.question.clone()],
     };
     let settings = args.search.settings();
-    let strategy = args.search.strategy(args.model.source.model.is_some())?;
+    let strategy = args.search.strategy().choose_prompt(args.model.source.model.is_some())?;
     let mut model = args.model.load()?;
     model.judge = args.search.judge.load(&model)?;
     let prompts = questions

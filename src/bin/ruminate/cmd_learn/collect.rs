@@ -116,7 +116,7 @@ impl CollectArgs {
             )));
         }
         let numbers = self.numbers(set.len)?;
-        let strategy = self.strategy.choose(self.model.source.model.is_some())?;
+        let strategy = self.strategy.choose_prompt(self.model.source.model.is_some())?;
         let mut model = self.model.load()?;
         let mut readings = Readings::open(&self.out, set, &*strategy, &self.taps, &model)?;
         let start = Instant::now();
@@ -131,7 +131,7 @@ impl CollectArgs {
         let data = Dataset::parse(&text, format);
         let data = data.map_err(|e| Failure::data(format!("{}: {e}", self.file.display())))?;
         let numbers = self.numbers(data.questions.len())?;
-        let strategy = self.strategy.choose(self.model.source.model.is_some() && !data.format.is_puzzle())?;
+        let strategy = self.strategy.choose_prompt(self.model.source.model.is_some() && !data.format.is_puzzle())?;
         let params = CollectParams { search: self.params(&*strategy), labels: self.labels.labels() };
         params.search.validate()?;
         let mut model = self.model.load()?;

@@ -107,7 +107,7 @@ pub fn run(args: &ImproveArgs, output: &Output) -> Result<(), Failure> {
     let train = train.map_err(|e| Failure::data(format!("{}: {e}", args.file.display())))?;
     let held_out = Dataset::load(&args.held_out, args.format)?;
     let puzzle = train.format.is_puzzle() || held_out.format.is_puzzle();
-    let strategy = args.strategy.choose(args.model.source.model.is_some() && !puzzle)?;
+    let strategy = args.strategy.choose_prompt(args.model.source.model.is_some() && !puzzle)?;
     std::fs::create_dir_all(&args.out)
         .map_err(|e| Failure::new(Code::Failure, format!("{}: {e}", args.out.display())))?;
     let loss = args.train.loss()?;

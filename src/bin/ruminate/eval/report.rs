@@ -164,7 +164,8 @@ mod tests {
     fn nothing_from_outside_becomes_markup() {
         let row = serde_json::json!({ "question": EVIL, "answer": format!("#### {}", "<b>") }).to_string();
         let questions = Dataset::parse(&row, None).unwrap().questions;
-        let settings = [1, 2].map(|n| Setting { algo: Algo::BestOfN, n, budget_tokens: Some(9), budget_ms: None });
+        let settings =
+            [1, 2].map(|n| Setting { algo: Algo::BestOfN, method: None, n, budget_tokens: Some(9), budget_ms: None });
         let records = settings.map(|setting| Record {
             answer: Some(EVIL.to_owned()),
             text: EVIL.to_owned(),

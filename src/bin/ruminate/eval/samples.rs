@@ -29,6 +29,9 @@ impl Samples {
 impl Observer for Samples {
     fn event(&mut self, event: &Event<'_>) {
         if let Event::NodeDone { node, parent, tokens, logprob, score, value, end, answer, .. } = *event {
+            if end == "prompt" {
+                return;
+            }
             let (before, so_far) = self.paths.get(&parent).copied().unwrap_or_default();
             let (tokens, logprob) = (before + tokens.len() as u64, so_far + logprob);
             self.paths.insert(node, (tokens, logprob));

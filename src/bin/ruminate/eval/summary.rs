@@ -163,7 +163,7 @@ mod tests {
     use crate::eval::record::{Candidate, Cost};
 
     fn setting(algo: Algo, n: usize) -> Setting {
-        Setting { algo, n, budget_tokens: None, budget_ms: None }
+        Setting { algo, method: None, n, budget_tokens: None, budget_ms: None }
     }
 
     /// Samples written as letters; `r` and `R` are right.

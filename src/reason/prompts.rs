@@ -1,0 +1,185 @@
+//! What methods say to the model: one small Jinja template each, in one folder, each replaceable by a file of its name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior, Value};
+
+use super::conversation::CUT;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
+use crate::storage;
+
+/// The file name's end.
+const EXTENSION: &str = ".txt";
+
+macro_rules! defaults {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../../prompts/", $name, ".txt")))),+]
+    };
+}
+
+/// Every prompt as it is built in, by name.
+static DEFAULTS: [(&str, &str); 18] = defaults![
+    "plan-questions",
+    "plan-step",
+    "plan-answer",
+    "solve",
+    "verify",
+    "debate",
+    "graph-score",
+    "graph-aggregate",
+    "graph-refine",
+    "react",
+    "program",
+    "program-mend",
+    "refine-feedback",
+    "refine-revise",
+    "thoughts-propose",
+    "thoughts-value",
+    "thoughts-vote",
+    "thoughts-finish",
+];
+
+/// The prompts of all methods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prompts {
+    changed: BTreeMap<String, String>,
+}
+
+impl Prompts {
+    /// The built-in prompts but for those that `folder` holds a file `NAME.txt` of. A file of another name is an error that
+    /// lists the names, so that a misspelt one is not left unread.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let failed = |e| Error::io(format!("reading the prompts in {}", folder.display()), e);
+        let mut changed = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let Some(name) = file.strip_suffix(EXTENSION) else { continue };
+            built_in(name).map_err(|e| e.context(path.display()))?;
+            let source = read(&path)?;
+            check(&source).map_err(|e| e.context(path.display()))?;
+            changed.insert(name.to_owned(), source);
+        }
+        Ok(Self { changed })
+    }
+
+    /// The built-in prompts but for these; an error names one that there is not, or that is no template.
+    pub fn with(changed: BTreeMap<String, String>) -> Result<Self> {
+        for (name, source) in &changed {
+            built_in(name)?;
+            check(source).map_err(|e| e.context(name))?;
+        }
+        Ok(Self { changed })
+    }
+
+    /// The names of all prompts.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        DEFAULTS.iter().map(|(name, _)| *name)
+    }
+
+    /// The prompts that are not the built-in ones, by name.
+    pub fn changed(&self) -> &BTreeMap<String, String> {
+        &self.changed
+    }
+
+    /// Every prompt's template by name, replaced or built in.
+    pub fn all(&self) -> BTreeMap<&str, &str> {
+        let built_in = DEFAULTS.iter().copied();
+        built_in.chain(self.changed.iter().map(|(name, source)| (name.as_str(), source.as_str()))).collect()
+    }
+
+    /// The words of a prompt: its template with `values` filled in. `{{ cut }}` in it marks where what other prompts say too
+    /// ends.
+    pub fn words(&self, name: &str, values: &BTreeMap<&str, &str>) -> Result<String> {
+        let source = self.changed.get(name).map_or_else(|| built_in(name), |source| Ok(source.as_str()))?;
+        // Only a template marks cuts.
+        let mut values: BTreeMap<&str, String> =
+            values.iter().map(|(&name, value)| (name, value.replace(CUT, " "))).collect();
+        values.insert("cut", CUT.to_string());
+        let values = Value::from_pairs(values);
+        let environment = environment(Limits::default().template_fuel)?;
+        let rendered = environment.render_str(source, values).map_err(|e| failed(name, e))?;
+        if rendered.len() > Limits::default().template_output_bytes {
+            return Err(Error::invalid(format!("the prompt {name:?} becomes {} bytes long", rendered.len())));
+        }
+        Ok(rendered.trim().to_owned())
+    }
+}
+
+fn built_in(name: &str) -> Result<&'static str> {
+    DEFAULTS.iter().find(|(known, _)| *known == name).map(|(_, source)| *source).ok_or_else(|| {
+        let names = Prompts::names().collect::<Vec<_>>().join(", ");
+        Error::invalid(format!("no prompt is called {name:?}; there are: {names}"))
+    })
+}
+
+fn read(path: &Path) -> Result<String> {
+    let cap = Limits::default().template_source_bytes;
+    let bytes = storage::read_capped(path, cap)?;
+    String::from_utf8(bytes).map_err(|_| Error::format(format!("{} is not UTF-8", path.display())))
+}
+
+/// Whether a template can be read at all.
+fn check(source: &str) -> Result<()> {
+    environment(0)?.template_from_str(source).map(drop).map_err(|e| failed("", e))
+}
+
+fn environment(fuel: u64) -> Result<Environment<'static>> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.map_err(|e| failed("", e))?);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_fuel(Some(fuel));
+    Ok(environment)
+}
+
+fn failed(name: &str, e: minijinja::Error) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("the prompt {name:?} is no good template: {e}")).with_source(e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values() -> BTreeMap<&'static str, &'static str> {
+        let names = ["question", "solved", "step", "steps", "choices", "n", "solutions", "tools", "fault"];
+        names.into_iter().map(|name| (name, "<<it>>")).collect()
+    }
+
+    #[test]
+    fn every_prompt_is_a_template_about_the_values_that_it_gets() {
+        for name in Prompts::names() {
+            let words = Prompts::default().words(name, &values()).unwrap();
+            assert!(!words.is_empty() && !words.contains("{{"), "{name}: {words}");
+        }
+        let error = Prompts::default().words("plan", &values()).unwrap_err();
+        assert!(error.to_string().contains("plan-questions"), "{error}");
+        let error = Prompts::default().words("plan-step", &BTreeMap::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn a_folder_replaces_prompts_by_name_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &[u8]| std::fs::write(folder.path().join(file), text).unwrap();
+        put("README.md", b"not a prompt");
+        put("plan-step.txt", b"Solve {{ step }}{{ cut }} now\n");
+        let prompts = Prompts::from_folder(folder.path()).unwrap();
+        assert_eq!(prompts.words("plan-step", &values()).unwrap(), format!("Solve <<it>>{CUT} now"));
+        assert_eq!(prompts.changed().len(), 1);
+        let marked = BTreeMap::from([("step", "a\u{1E}b")]);
+        assert_eq!(prompts.words("plan-step", &marked).unwrap(), format!("Solve a b{CUT} now"));
+        for (file, text) in [("plan-stepp.txt", &b"x"[..]), ("plan-step.txt", b"{{ step"), ("plan-step.txt", b"\xff")] {
+            put(file, text);
+            assert!(Prompts::from_folder(folder.path()).is_err(), "{file}");
+            std::fs::remove_file(folder.path().join(file)).unwrap();
+        }
+        put("plan-step.txt", b"{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}");
+        let endless = Prompts::from_folder(folder.path()).unwrap();
+        assert!(endless.words("plan-step", &values()).is_err());
+    }
+}
