@@ -41,7 +41,8 @@ impl Journal {
 
     /// What the earlier run was told by this call, if it is the next that it made.
     pub fn recall(&mut self, tool: &str, input: &str) -> Option<String> {
-        let entry = self.ahead.pop_front_if(|entry| entry.tool == tool && entry.input == input)?;
+        self.ahead.front().filter(|entry| entry.tool == tool && entry.input == input)?;
+        let entry = self.ahead.pop_front()?;
         let said = entry.said.clone();
         self.said.push(entry);
         Some(said)

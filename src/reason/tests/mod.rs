@@ -353,7 +353,7 @@ fn tools_bring_the_answer_that_sums_alone_do_not() {
         |_, said| match said.split_once("Observation: ") {
             None => vec!["Action: calculator[1234 * 5678]\nObservation:".into()],
             Some((before, seen)) => {
-                let number = seen.trim_start().split_whitespace().next().unwrap_or_default();
+                let number = seen.split_whitespace().next().unwrap_or_default();
                 vec![format!("{before}Observation: {number}\n#### {number}\n")]
             }
         },
