@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use ruminate::engine::native::NativeEngine;
+use ruminate::engine::Engine;
 use ruminate::observe::{CancelToken, Observer};
 use ruminate::reason::Inquiry;
 use ruminate::reward::Judge;
@@ -25,7 +25,7 @@ impl CheckpointArgs {
     pub fn search(
         &self,
         inquiry: &Inquiry<'_>,
-        engine: &mut NativeEngine,
+        engine: &mut dyn Engine,
         judge: Option<&mut (dyn Judge + '_)>,
         observer: &mut dyn Observer,
         cancel: &CancelToken,

@@ -53,9 +53,9 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         header.tools = args.search.strategy().tools().to_vec();
     }
     let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
-    let (outcome, recorded) = args
-        .record
-        .around(&header, &mut watch, |observer| args.checkpoint.search(&inquiry, engine, judge, observer, &cancel))?;
+    let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
+        args.checkpoint.search(&inquiry, &mut **engine, judge, observer, &cancel)
+    })?;
     let printed = watch.finish();
     let outcome = outcome?;
     printed?;
