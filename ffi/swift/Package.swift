@@ -11,7 +11,7 @@ let library: Target = .binaryTarget(name: "CRuminate", path: "build/CRuminate.xc
 
 let package = Package(
     name: "Ruminate",
-    platforms: [.macOS(.v12), .iOS(.v15), .visionOS(.v1)],
+    platforms: [.macOS(.v12), .iOS(.v15)],
     products: [.library(name: "Ruminate", targets: ["Ruminate"])],
     targets: [
         library,
