@@ -211,6 +211,7 @@ static void a_head_is_fitted(const rum_model *model, const char *rows, const pat
     char path[512];
     double l2[1] = {0.01};
     snprintf(path, sizeof path, "%s/head.gguf", p->scratch);
+    (void)remove(path);
     files[0].ptr = rows;
     OK(rum_fitting_init(&fitting, sizeof fitting));
     fitting.kind = RUM_HEAD_LINEAR;
@@ -261,6 +262,8 @@ void test_collect(const paths *p) {
     static set s;
     char rows[512];
     snprintf(rows, sizeof rows, "%s/rows", p->scratch);
+    /* Of an earlier run of this program. */
+    (void)remove(rows);
     rows_are_collected(session, &s, rows);
     pairs_are_collected(model, session, &s);
     collecting_is_cancelled_and_checked(session, &s);

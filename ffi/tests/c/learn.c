@@ -226,6 +226,8 @@ static void training_that_was_stopped_goes_on(const rum_model *model, const path
     char path[512];
     int steps = 0;
     snprintf(path, sizeof path, "%s/training", p->scratch);
+    /* Of an earlier run of this program that was killed. */
+    (void)remove(path);
     OK(rum_run_options_init(&options, sizeof options));
     options.checkpoint.ptr = path;
     options.checkpoint.len = NUL;
