@@ -1,6 +1,6 @@
 //! Diverse verifier tree search (Beeching, Tunstall and Rush, "Scaling test-time compute with open models", 2024):
-//! `n / beam_width` subtrees of the prompt that do not compete. In each, `beam_width` steps are drawn and the best goes on;
-//! a subtree ends when its best step ends the text.
+//! `n / beam_width` subtrees of the prompt that neither compete nor wait for each other. In each, `beam_width` steps are drawn
+//! and the best goes on; a subtree ends when its best step ends the text.
 
 use super::Extend;
 use super::rounds::{Rounds, by_worth, step_or_rest};
@@ -23,21 +23,22 @@ impl Dvts {
 }
 
 impl Rounds for Dvts {
+    fn group(&self) -> Option<usize> {
+        Some(self.width)
+    }
+
     fn next(&mut self, tree: &mut Tree, told: &[NodeId]) -> Vec<Extend> {
-        let mut going = Vec::new();
-        if !std::mem::replace(&mut self.begun, true) {
-            going = vec![tree.root(); self.subtrees];
-        }
-        // A round holds the steps of each subtree side by side.
-        for steps in told.chunks(self.width) {
+        let going = if std::mem::replace(&mut self.begun, true) {
             // The same words may well be the best of two subtrees; of equals the first.
             let better = |best, step| if by_worth(tree, step, best).is_gt() { step } else { best };
-            let best = steps.iter().copied().reduce(better);
-            for &step in steps.iter().filter(|&&step| Some(step) != best) {
+            let best = told.iter().copied().reduce(better);
+            for &step in told.iter().filter(|&&step| Some(step) != best) {
                 tree.close(step);
             }
-            going.extend(best.filter(|&best| tree.is_open(best)));
-        }
+            best.filter(|&best| tree.is_open(best)).into_iter().collect()
+        } else {
+            vec![tree.root(); self.subtrees]
+        };
         let requests = going.into_iter().map(|at| step_or_rest(tree, at, self.max_steps));
         requests.flat_map(|request| std::iter::repeat_n(request, self.width)).collect()
     }

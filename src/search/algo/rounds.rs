@@ -1,4 +1,4 @@
-//! Algorithms that work in rounds: ask for some nodes, wait for all of them, think again.
+//! Algorithms that work in rounds: ask for some nodes, wait for them, think again.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -10,8 +10,13 @@ use crate::search::tree::{NodeId, Tree};
 /// One algorithm, round by round.
 pub(super) trait Rounds: Send {
     /// The requests of the next round, given what the last one became, in the order of its requests (nothing in the first
-    /// round). No requests: the algorithm is done.
+    /// round). No requests while nothing is waited for: the algorithm is done.
     fn next(&mut self, tree: &mut Tree, told: &[NodeId]) -> Vec<Extend>;
+
+    /// Requests, one after another, that make a round of their own, which waits for no other; `None` for all that were made.
+    fn group(&self) -> Option<usize> {
+        None
+    }
 
     /// The nodes whose answers count, a node several times if it stands for several; `None` for every leaf of the tree.
     fn voters(&self) -> Option<&[NodeId]> {
@@ -32,12 +37,12 @@ pub(super) struct Rounded<R> {
     /// Requests that were handed out and not yet told.
     waiting: usize,
     told: Vec<NodeId>,
-    done: bool,
+    begun: bool,
 }
 
 impl<R: Rounds + 'static> Rounded<R> {
     pub fn new(rounds: R, vote: Vote) -> Self {
-        Self { rounds, vote, asks: VecDeque::new(), waiting: 0, told: Vec::new(), done: false }
+        Self { rounds, vote, asks: VecDeque::new(), waiting: 0, told: Vec::new(), begun: false }
     }
 
     pub fn boxed(rounds: R, vote: Vote) -> Box<dyn Algorithm> {
@@ -45,11 +50,23 @@ impl<R: Rounds + 'static> Rounded<R> {
     }
 }
 
+impl<R: Rounds> Rounded<R> {
+    /// What the requests of a round became, once all of them are told; nothing before the first round.
+    fn complete_round(&mut self) -> Option<Vec<NodeId>> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return Some(Vec::new());
+        }
+        let told = self.told.len();
+        let size = self.rounds.group().unwrap_or(told + self.asks.len() + self.waiting);
+        (told > 0 && told >= size).then(|| self.told.drain(..size).collect())
+    }
+}
+
 impl<R: Rounds> Algorithm for Rounded<R> {
     fn ask(&mut self, tree: &mut Tree) -> Option<Extend> {
-        if self.asks.is_empty() && self.waiting == 0 && !self.done {
-            self.asks = self.rounds.next(tree, &std::mem::take(&mut self.told)).into();
-            self.done = self.asks.is_empty();
+        // What is told in the order of its requests completes groups in their order, so that no schedule shows.
+        while let Some(told) = self.complete_round() {
+            self.asks.extend(self.rounds.next(tree, &told));
         }
         let extend = self.asks.pop_front()?;
         self.waiting += 1;
@@ -62,7 +79,7 @@ impl<R: Rounds> Algorithm for Rounded<R> {
     }
 
     fn is_done(&self) -> bool {
-        self.done && self.waiting == 0
+        self.begun && self.asks.is_empty() && self.waiting == 0 && self.told.is_empty()
     }
 
     fn verdict(&self, tree: &Tree) -> Verdict {
