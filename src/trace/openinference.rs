@@ -98,8 +98,11 @@ fn root(trace: &Trace, id: &str) -> Span {
 /// One node: a call of the model that goes on from the path above it, which holds `before` tokens.
 fn span(trace: &Trace, node: &Node, id: &str, before: u64, own: u64) -> Span {
     let header = &trace.header;
+    // What a method puts to the model on the way is no call of it.
+    let is_prompt = node.done.as_ref().is_some_and(|done| done.end == "prompt");
+    let own = if is_prompt { 0 } else { own };
     let mut attributes = vec![
-        text("openinference.span.kind", "LLM"),
+        text("openinference.span.kind", if is_prompt { "CHAIN" } else { "LLM" }),
         text("llm.model_name", model_name(trace)),
         text("llm.invocation_parameters", json!(header.params).to_string()),
         text("input.value", input(trace, node)),

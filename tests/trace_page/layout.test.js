@@ -102,3 +102,8 @@ test("a trace of nothing has a page too", () => {
   assert.deepEqual(Layout.votes({ nodes: [], outcome: null }, 5).rows, []);
   assert.equal(Layout.end({ nodes: [], outcome: null }), 0);
 });
+
+test("a part of a prompt was not drawn, so that nothing is said of how sure it was", () => {
+  assert.equal(Layout.confidence(node(1, 0, { end: "prompt", logprob: 0 })), null);
+  assert.ok(Layout.confidence(node(2, 1)) > 0);
+});

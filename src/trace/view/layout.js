@@ -40,9 +40,9 @@ const Layout = (() => {
     return node.tokens.length > 0 ? node.tokens.length : Math.ceil(node.text.length / 4);
   }
 
-  // Geometric mean of the probabilities of a node's tokens.
+  // Geometric mean of the probabilities of a node's tokens; none for a prompt's, which were not drawn.
   function confidence(node) {
-    if (node.logprob === null || node.tokens.length === 0) return null;
+    if (node.logprob === null || node.tokens.length === 0 || node.end === "prompt") return null;
     return Math.exp(node.logprob / node.tokens.length);
   }
 

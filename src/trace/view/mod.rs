@@ -17,7 +17,7 @@ const SCRIPT: &str =
 
 /// SHA-256 of `STYLE` and of `SCRIPT` in base64; a test holds them to the files.
 const STYLE_DIGEST: &str = "T+uOa5XGQ5o8de+yyTmmsLafllruqveazzJEi8il6zo=";
-const SCRIPT_DIGEST: &str = "8KplgHrFWD1ztJ7iqMw3nUgm8XbPrZI4jM9R5GEqnjY=";
+const SCRIPT_DIGEST: &str = "sKP1a85nRmmkKUgXTDTV5+vzGGHgtpvkKV/dErxpRBk=";
 
 /// The page for one trace or more, each with a name (its file's, say).
 pub fn page(runs: &[(&str, &Trace)]) -> Result<String> {
