@@ -15,6 +15,7 @@ use super::inquiry::Setting;
 use super::journal::Journal;
 use super::tools::Toolbox;
 use crate::error::{Error, Result};
+use crate::observe::Interrupt;
 use crate::search::{Call, Proposal, Request, Thought, ThoughtEnd, ThoughtId};
 use crate::text::{ChatMessage, TokenId};
 
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub requests: Vec<Request>,
     pub replies: HashMap<ThoughtId, Thought>,
     pub journal: Journal,
+    pub interrupt: Interrupt,
 }
 
 /// A reply, and the conversation that it is part of.
@@ -72,15 +74,20 @@ impl<'a> Desk<'a> {
         &self.tools
     }
 
-    /// What a tool says to `input` ([`Toolbox::call`]). The search waits for it, at most as long as the tool may take.
+    /// What a tool says to `input` ([`Toolbox::call`]). The search waits for it, at most as long as the tool may take and the
+    /// search is not to end.
     pub fn use_tool(&self, name: &str, input: &str) -> String {
+        let interrupt = lock(&self.shared).interrupt.clone();
         if self.tools.is_repeatable(name) {
-            return self.tools.call(name, input);
+            return self.tools.call(name, input, &interrupt);
         }
         let known = lock(&self.shared).journal.recall(name, input);
         known.unwrap_or_else(|| {
-            let said = self.tools.call(name, input);
-            lock(&self.shared).journal.note(name, input, &said);
+            let said = self.tools.call(name, input, &interrupt);
+            // A call that was given up with the search is made again when that goes on.
+            if interrupt.check().is_ok() {
+                lock(&self.shared).journal.note(name, input, &said);
+            }
             said
         })
     }

@@ -8,6 +8,7 @@ use super::inquiry::Setting;
 use super::journal::Journal;
 use super::strategy::{Running, Steps};
 use crate::error::Result;
+use crate::observe::Interrupt;
 use crate::search::{Program, Request, Thought, Vote};
 
 /// A method at work. There is no other task and no clock: its requests depend on the replies alone.
@@ -46,6 +47,10 @@ impl Program for Run<'_> {
 
     fn vote(&self) -> Vote {
         self.vote
+    }
+
+    fn attend(&mut self, interrupt: &Interrupt) {
+        lock(&self.shared).interrupt = interrupt.clone();
     }
 
     fn journal(&self) -> String {

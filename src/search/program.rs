@@ -2,6 +2,7 @@
 
 use super::Vote;
 use crate::error::Result;
+use crate::observe::Interrupt;
 use crate::text::TokenId;
 
 /// Says what is grown, in place of an algorithm.
@@ -20,6 +21,12 @@ pub trait Program: Send {
     /// How what it puts forward becomes one answer, unless [`SearchParams::vote`](super::SearchParams::vote) says.
     fn vote(&self) -> Vote {
         Vote::Majority
+    }
+
+    /// What ends the search early, told whenever it begins or goes on: work of the program's own that takes time has to heed
+    /// it.
+    fn attend(&mut self, interrupt: &Interrupt) {
+        let _ = interrupt;
     }
 
     /// What it learned from elsewhere than thoughts, as a text; kept with a saved search and in the outcome.

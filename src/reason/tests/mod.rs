@@ -4,6 +4,7 @@ pub(super) mod script;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::engine::Engine;
@@ -339,6 +340,26 @@ fn what_a_tool_said_is_not_asked_again() {
         let ran = run_with(&React::PUBLISHED, &params, 4, &cut, &resources, asking).unwrap();
         assert_eq!((essence(&ran), calls.load(Ordering::SeqCst)), (essence(&whole), 4), "saved after {stop}");
     }
+}
+
+#[test]
+fn a_search_does_not_wait_for_a_tool_when_it_is_to_end() {
+    let (tokenizer, template) = (tokenizer(), template());
+    let (params, cancel) = (SearchParams { n: 1, ..params() }, CancelToken::new());
+    let inner = cancel.clone();
+    let (mut resources, _) = host(move |_| {
+        inner.cancel();
+        std::thread::sleep(Duration::from_secs(30));
+        Vec::new()
+    });
+    resources.tools = resources.tools.with_wall(Duration::from_secs(20));
+    let inquiry = Inquiry::new(&React::PUBLISHED, QUESTION, &tokenizer, Some(&template), &params, &resources).unwrap();
+    let mut toy = model(N_CTX, 4, asking);
+    let start = Instant::now();
+    let outcome = inquiry.solve(&mut toy, None, &mut Silent, &cancel).unwrap();
+    assert_eq!(outcome.stop_reason, StopReason::Cancelled);
+    assert!(start.elapsed() < Duration::from_secs(5) && !outcome.is_empty(), "{:?}", start.elapsed());
+    assert!(outcome.journal.is_empty(), "it would be asked again");
 }
 
 #[test]

@@ -24,11 +24,12 @@ pub use self::units::Units;
 use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::observe::Interrupt;
 
 /// A function that the model can call by name.
 pub trait Tool: Send + Sync {
@@ -72,6 +73,9 @@ impl Default for ToolLimits {
     }
 }
 
+/// Between two looks at whether the search is to end.
+const PATIENCE: Duration = Duration::from_millis(10);
+
 /// The tools of one question.
 #[derive(Clone, Default)]
 pub struct Toolbox {
@@ -102,6 +106,12 @@ impl Toolbox {
             let known: Vec<String> = BUILT_IN.iter().map(|make| make().name().to_owned()).collect();
             Error::invalid(format!("no built-in tool is called {name:?}; there are: {}", known.join(", ")))
         })
+    }
+
+    /// The same tools with another time for a call.
+    #[must_use]
+    pub fn with_wall(self, wall: Duration) -> Self {
+        Self { limits: ToolLimits { wall, ..self.limits }, ..self }
     }
 
     /// The names of the tools.
@@ -141,11 +151,12 @@ impl Toolbox {
 
     /// What the tool `name` says to `input`, a JSON object of its arguments or the text of its first one. Always a text of bounded
     /// length without control characters; also where there is no such tool.
-    pub fn call(&self, name: &str, input: &str) -> String {
+    /// When the search is to end, the tool is left alone as if its time were over.
+    pub fn call(&self, name: &str, input: &str, interrupt: &Interrupt) -> String {
         let said = match self.find(name) {
             Some(tool) => {
                 let arguments = arguments(&tool.schema(), input);
-                arguments.and_then(|arguments| within(tool, arguments, self.limits.wall))
+                arguments.and_then(|arguments| within(tool, arguments, self.limits.wall, interrupt))
             }
             None => Err(Error::invalid(format!("there is no tool {name:?}; there are: {}", self.names().join(", ")))),
         };
@@ -165,7 +176,7 @@ impl fmt::Debug for Toolbox {
 }
 
 /// The call in a thread of its own, which is left alone when it takes too long: a function cannot be stopped from outside.
-fn within(tool: Arc<dyn Tool>, arguments: Value, wall: Duration) -> Result<Vec<u8>> {
+fn within(tool: Arc<dyn Tool>, arguments: Value, wall: Duration, interrupt: &Interrupt) -> Result<Vec<u8>> {
     let (tell, told) = mpsc::channel();
     let name = tool.name().to_owned();
     let work = move || {
@@ -174,12 +185,19 @@ fn within(tool: Arc<dyn Tool>, arguments: Value, wall: Duration) -> Result<Vec<u
         let _ = tell.send(said);
     };
     thread::Builder::new().name(format!("tool {name}")).spawn(work).map_err(|e| Error::io("starting the tool", e))?;
-    match told.recv_timeout(wall) {
-        Ok(said) => said,
-        Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(Error::invalid(format!("{name} took longer than {} ms and was given up", wall.as_millis())))
+    let start = Instant::now();
+    loop {
+        interrupt.check()?;
+        let left = wall.saturating_sub(start.elapsed());
+        match told.recv_timeout(left.min(PATIENCE)) {
+            Ok(said) => return said,
+            Err(mpsc::RecvTimeoutError::Timeout) if !left.is_zero() => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let ms = wall.as_millis();
+                return Err(Error::invalid(format!("{name} took longer than {ms} ms and was given up")));
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::invalid(format!("{name} broke down"))),
         }
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::invalid(format!("{name} broke down"))),
     }
 }
 

@@ -5,6 +5,12 @@ use std::time::Instant;
 
 use super::*;
 
+impl Toolbox {
+    fn ask(&self, name: &str, input: &str) -> String {
+        self.call(name, input, &Interrupt::default())
+    }
+}
+
 fn toolbox() -> Toolbox {
     let tools = BUILT_IN.iter().map(|make| make()).collect();
     Toolbox::new(tools, ToolLimits::default()).unwrap()
@@ -34,9 +40,9 @@ fn the_built_in_tools_are_right() {
         ("notes", r#"{"name": "a", "text": "7"}"#, "kept"),
         ("notes", "a", "7"),
     ] {
-        assert_eq!(toolbox.call(name, input), said, "{name} {input}");
+        assert_eq!(toolbox.ask(name, input), said, "{name} {input}");
     }
-    assert!(toolbox.fresh().call("notes", "a").starts_with("error"), "another question has no notes");
+    assert!(toolbox.fresh().ask("notes", "a").starts_with("error"), "another question has no notes");
 }
 
 #[test]
@@ -56,18 +62,18 @@ fn what_is_wrong_is_said_to_the_model() {
         ("units", r#"{"value": "1", "from": "cubits", "to": "m"}"#, "cubits"),
         ("notes", "none", "no such note"),
     ] {
-        let said = toolbox.call(name, input);
+        let said = toolbox.ask(name, input);
         assert!(said.starts_with("error: ") && said.contains(says), "{name} {input}: {said}");
     }
-    assert!(toolbox.call("notes", &json!({ "name": "a", "text": "x".repeat(2_000) }).to_string()).starts_with("error"));
+    assert!(toolbox.ask("notes", &json!({ "name": "a", "text": "x".repeat(2_000) }).to_string()).starts_with("error"));
 }
 
 #[test]
 fn hostile_tools_are_bounded() {
     let limits = ToolLimits { output_bytes: 50, wall: Duration::from_millis(50) };
-    let huge = host(|_| Ok("é".repeat(1 << 20).into_bytes()), limits.clone()).call("ask", "x");
+    let huge = host(|_| Ok("é".repeat(1 << 20).into_bytes()), limits.clone()).ask("ask", "x");
     assert!(huge.len() <= 50 && huge.ends_with("é […]"), "{huge}");
-    let broken = host(|_| Ok(b"a\xff\xfe\x1b[2J\0b".to_vec()), limits.clone()).call("ask", "x");
+    let broken = host(|_| Ok(b"a\xff\xfe\x1b[2J\0b".to_vec()), limits.clone()).ask("ask", "x");
     assert_eq!(broken, "a\u{FFFD}\u{FFFD} [2J b");
     let start = Instant::now();
     let endless = host(
@@ -76,10 +82,10 @@ fn hostile_tools_are_bounded() {
         },
         limits.clone(),
     );
-    assert!(endless.call("ask", "x").contains("given up"));
+    assert!(endless.ask("ask", "x").contains("given up"));
     assert!(start.elapsed() < Duration::from_millis(900), "it was waited for");
     let failing = host(|_| Err(Error::invalid("not today")), limits.clone());
-    assert_eq!(failing.call("ask", "x"), "error: not today");
+    assert_eq!(failing.ask("ask", "x"), "error: not today");
     let names = ["calculator", "calculator"].map(|name| Toolbox::built_in(name).unwrap());
     assert!(Toolbox::new(names.to_vec(), limits).is_err());
 }
@@ -88,7 +94,7 @@ fn hostile_tools_are_bounded() {
 fn a_panic_of_a_host_function_is_said_to_the_model() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let said = host(|_| panic!("oh"), ToolLimits::default()).call("ask", "x");
+    let said = host(|_| panic!("oh"), ToolLimits::default()).ask("ask", "x");
     std::panic::set_hook(hook);
     assert_eq!(said, "error: ask broke down");
 }
@@ -106,11 +112,11 @@ fn passages_are_found_by_their_rare_words_and_nothing_outside_is_read() {
     std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
     let tools: Vec<Arc<dyn Tool>> = vec![Arc::new(Folder::open(folder.path()).unwrap())];
     let toolbox = Toolbox::new(tools, ToolLimits::default()).unwrap();
-    assert_eq!(toolbox.call("search", "towers"), "[a.txt] The tower is tall.");
-    let said = toolbox.call("search", "a cold river");
+    assert_eq!(toolbox.ask("search", "towers"), "[a.txt] The tower is tall.");
+    let said = toolbox.ask("search", "a cold river");
     assert!(said.starts_with("[a.txt] The river is long"), "{said}");
     assert!(said.contains("[b.md]"));
-    assert!(toolbox.call("search", "treasure secrets").starts_with("error"));
+    assert!(toolbox.ask("search", "treasure secrets").starts_with("error"));
     put(&folder.path().join("e.txt"), &"x ".repeat(1 << 20));
     assert!(Folder::open(folder.path()).is_err());
 }

@@ -31,6 +31,7 @@ pub(super) use self::verdict::Verdict;
 use super::lane::{Bar, Until};
 use super::tree::{NodeId, Tree};
 use crate::error::{Error, Result};
+use crate::observe::Interrupt;
 use crate::text::TokenId;
 
 /// The seam between an algorithm and the control loop.
@@ -49,6 +50,11 @@ pub(super) trait Algorithm: Send {
 
     /// The best so far, at any time.
     fn verdict(&self, tree: &Tree) -> Verdict;
+
+    /// What ends the search early, told whenever it begins or goes on.
+    fn attend(&mut self, interrupt: &Interrupt) {
+        let _ = interrupt;
+    }
 
     /// What it knows from elsewhere than the nodes that it was told, for a run that is to be the same.
     fn journal(&self) -> String {

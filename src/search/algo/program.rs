@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{Algorithm, Extend, Verdict, verdict};
 use crate::error::{Error, Result};
+use crate::observe::Interrupt;
 use crate::search::lane::Until;
 use crate::search::program::{Call, Program, Proposal, Request, Thought, ThoughtEnd, ThoughtId};
 use crate::search::tree::{End, NodeId, Tree};
@@ -252,6 +253,10 @@ impl Algorithm for Programmed<'_> {
         }
         let latest: Vec<NodeId> = self.latest(tree).into_iter().collect();
         Verdict::of(tree, &latest, self.vote, &|node| tree.value(node))
+    }
+
+    fn attend(&mut self, interrupt: &Interrupt) {
+        self.program.attend(interrupt);
     }
 
     fn journal(&self) -> String {

@@ -194,6 +194,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
     /// Errors of kind [`Cancelled`](ErrorKind::Cancelled) are the caller's interrupts and the deadline.
     fn run(&mut self, passes: u64, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<Option<StopReason>> {
         let end = self.ledger.usage.forward_passes.saturating_add(passes);
+        self.algorithm.attend(&self.ledger.interrupt(cancel));
         self.cap_kv();
         self.prefill(observer, cancel)?;
         loop {
