@@ -24,7 +24,9 @@ function facts(run, many) {
   fact("time", Layout.duration(outcome ? outcome.usage.wall_ms : run.end));
   fact("nodes", Layout.count(run.nodes.length));
   if (outcome) fact("stopped", outcome.stop_reason);
-  fact("method", outcome?.algo || header.params.algo);
+  // Only a method puts prompts to the model on the way; it takes an algorithm's place.
+  const isMethod = run.nodes.some((node) => node.end === "prompt");
+  fact("method", (isMethod && header.strategy) || outcome?.algo || header.params.algo);
   fact("model", header.model.name || header.model.architecture || "unknown");
   return line;
 }
