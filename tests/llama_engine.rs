@@ -229,3 +229,32 @@ fn adapters_move_both_engines_alike_and_are_let_go() {
     let other = Adapter::open(&path, &config.unwrap(), &Limits::default()).unwrap();
     assert!(engine.set_adapters(&[(Arc::new(other), 1.0)]).is_err(), "another architecture's");
 }
+
+/// Where scripts/fetch-models.sh put the model: the perplexity that llama.cpp's own tool measured on the same ids.
+#[test]
+fn a_real_model_has_the_perplexity_of_llama_cpp_s_own_tool() {
+    let Some(path) = support::fetched("smollm2-135m-instruct-q4_1.gguf") else { return };
+    let golden = support::json(&support::fixtures().join("perplexity/smollm2.json"));
+    let n_ctx = golden["n_ctx"].as_u64().unwrap() as usize;
+    let gguf = Gguf::open(&path, LoadMode::Mmap, &Limits::default()).unwrap();
+    let mut options = LlamaOptions::new(path);
+    (options.threads, options.n_ctx) = (2, Some(n_ctx));
+    let mut engine = LlamaEngine::load(&gguf, &options).unwrap();
+    let ids = support::ids(&golden["ids"]);
+    let (mut nll, mut chunks) = (0.0, 0.0);
+    for chunk in ids.chunks_exact(n_ctx) {
+        let branch = engine.root().unwrap();
+        let mut fed = chunk.to_vec();
+        if let Some(bos) = golden["bos"].as_u64() {
+            fed[0] = bos as u32;
+        }
+        let logits = extend(&mut engine, &branch, &fed[..n_ctx - 1]).unwrap();
+        let half = n_ctx / 2;
+        let late = logits.iter().zip(&chunk[1..]).skip(half);
+        nll += late.map(|(row, &next)| support::nll(row, next)).sum::<f64>() / (n_ctx - 1 - half) as f64;
+        chunks += 1.0;
+        engine.release(branch);
+    }
+    let (got, expected) = ((nll / chunks).exp(), golden["perplexity"].as_f64().unwrap());
+    assert!((got / expected - 1.0).abs() < 0.005, "perplexity {got}, llama.cpp's tool {expected}");
+}

@@ -150,6 +150,19 @@ impl LlamaEngine {
         Ok(())
     }
 
+    /// Gives the sequence of a new branch the cells of sequence `from`, or none.
+    fn fill(&mut self, branch: Branch, from: Option<usize>) -> Result<Branch> {
+        let to = self.kv.find(&branch)?;
+        let filled = self.context.cut(to, 0).and_then(|()| from.map_or(Ok(()), |from| self.context.fork(from, to)));
+        match filled {
+            Ok(()) => Ok(branch),
+            Err(error) => {
+                self.kv.release(branch);
+                Err(error.into())
+            }
+        }
+    }
+
     /// Takes the pass's tokens back out of llama.cpp's cells.
     fn cut_back(&mut self, lanes: &[Lane]) {
         for lane in lanes {
@@ -166,16 +179,13 @@ impl Engine for LlamaEngine {
 
     fn root(&mut self) -> Result<Branch> {
         let branch = self.kv.root()?;
-        self.context.cut(self.kv.find(&branch)?, 0)?;
-        Ok(branch)
+        self.fill(branch, None)
     }
 
     fn fork(&mut self, at: &Branch) -> Result<Branch> {
         let branch = self.kv.fork(at)?;
-        let (from, to) = (self.kv.find(at)?, self.kv.find(&branch)?);
-        self.context.cut(to, 0)?;
-        self.context.fork(from, to)?;
-        Ok(branch)
+        let from = self.kv.find(at)?;
+        self.fill(branch, Some(from))
     }
 
     fn len(&self, branch: &Branch) -> usize {
