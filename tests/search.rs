@@ -2,7 +2,7 @@
 
 mod support;
 
-use ruminate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
+use ruminate::engine::{Engine, ModelInfo};
 use ruminate::observe::{CancelToken, Silent};
 use ruminate::search::{Algo, Budget, EarlyStop, Outcome, SearchParams, StopReason, Vocabulary, solve};
 use ruminate::text::TokenId;
@@ -47,32 +47,11 @@ impl<E: Engine> Wide<E> {
 }
 
 impl<E: Engine> Engine for Wide<E> {
+    ruminate::delegate_engine!(|wide| wide.inner;
+        root fork len truncate release forward save load memory set_kv_limit set_adapters);
+
     fn info(&self) -> &ModelInfo {
         &self.info
-    }
-    fn root(&mut self) -> Result<Branch> {
-        self.inner.root()
-    }
-    fn fork(&mut self, at: &Branch) -> Result<Branch> {
-        self.inner.fork(at)
-    }
-    fn len(&self, branch: &Branch) -> usize {
-        self.inner.len(branch)
-    }
-    fn truncate(&mut self, branch: &mut Branch, len: usize) -> Result<()> {
-        self.inner.truncate(branch, len)
-    }
-    fn release(&mut self, branch: Branch) {
-        self.inner.release(branch);
-    }
-    fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()> {
-        self.inner.forward(batch, rows)
-    }
-    fn memory(&self) -> MemoryReport {
-        self.inner.memory()
-    }
-    fn set_kv_limit(&mut self, bytes: u64) {
-        self.inner.set_kv_limit(bytes);
     }
     fn set_free_width(&mut self, width: usize) {
         self.info.free_width = width;

@@ -1,12 +1,11 @@
 //! What holds a run back while it runs: the device's heat and energy, and memory that the system wants back.
 
-use std::io::{Read, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ruminate::engine::native::NativeEngine;
-use ruminate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
+use ruminate::engine::{Batch, Engine, MemoryReport, Rows};
 use ruminate::observe::Interrupt;
 use ruminate::{Error, ErrorKind, Result};
 
@@ -145,29 +144,8 @@ impl<'a> Governed<'a> {
 }
 
 impl Engine for Governed<'_> {
-    fn info(&self) -> &ModelInfo {
-        self.engine.info()
-    }
-
-    fn root(&mut self) -> Result<Branch> {
-        self.engine.root()
-    }
-
-    fn fork(&mut self, at: &Branch) -> Result<Branch> {
-        self.engine.fork(at)
-    }
-
-    fn len(&self, branch: &Branch) -> usize {
-        self.engine.len(branch)
-    }
-
-    fn truncate(&mut self, branch: &mut Branch, len: usize) -> Result<()> {
-        self.engine.truncate(branch, len)
-    }
-
-    fn release(&mut self, branch: Branch) {
-        self.engine.release(branch);
-    }
+    ruminate::delegate_engine!(|governed| governed.engine;
+        info root fork len truncate release save load set_adapters set_free_width);
 
     fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()> {
         self.governor.check(&batch.interrupt)?;
@@ -191,14 +169,6 @@ impl Engine for Governed<'_> {
         passed
     }
 
-    fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
-        self.engine.save(branches, out)
-    }
-
-    fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
-        self.engine.load(input)
-    }
-
     fn memory(&self) -> MemoryReport {
         let mut report = self.engine.memory();
         report.kv_limit = self.asked;
@@ -208,10 +178,6 @@ impl Engine for Governed<'_> {
     fn set_kv_limit(&mut self, bytes: u64) {
         self.asked = bytes;
         self.cap();
-    }
-
-    fn set_free_width(&mut self, width: usize) {
-        self.engine.set_free_width(width);
     }
 }
 

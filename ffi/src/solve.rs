@@ -80,14 +80,11 @@ impl Solve {
         let judge = self.judge.as_mut().map(|(_, judge)| &mut ***judge as &mut dyn Valuer);
         let checkpoint = (!self.checkpoint.is_empty()).then(|| Path::new(self.checkpoint.as_str()));
         let (prompt, question) = (&self.prompt.tokens, self.prompt.question.as_str());
-        let mut search = match checkpoint.filter(|path| path.is_file()) {
-            Some(path) => {
-                let file = &mut BufReader::new(File::open(path).map_err(|e| failed(path, &e))?);
-                let resumed = Search::resume(&mut engine, words, prompt, &params, judge, question, file);
-                resumed.map_err(|e| e.context(path.display()))?
-            }
-            None => Search::new(&mut engine, words, prompt, &params, judge, question)?,
-        };
+        let mut search = Search::new(&mut engine, words, prompt, &params, judge, question)?;
+        if let Some(path) = checkpoint.filter(|path| path.is_file()) {
+            let file = &mut BufReader::new(File::open(path).map_err(|e| failed(path, &e))?);
+            search = search.load(file).map_err(|e| e.context(path.display()))?;
+        }
         let stopped = search.advance(u64::MAX, observer, cancel)?;
         if let Some(path) = checkpoint {
             if stopped == Some(StopReason::Cancelled) {

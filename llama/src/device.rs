@@ -13,26 +13,10 @@ pub struct Device {
     pub name: String,
     /// What it is, in its driver's words.
     pub description: String,
-    /// Its kind.
-    pub kind: DeviceKind,
     /// Bytes of its memory that are free now.
     pub memory_free: u64,
     /// Bytes of its memory.
     pub memory_total: u64,
-}
-
-/// The kind of a [`Device`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeviceKind {
-    /// The processor.
-    Cpu,
-    /// A GPU with memory of its own.
-    Gpu,
-    /// A GPU that shares the processor's memory.
-    IntegratedGpu,
-    /// Something beside the processor, such as a matrix library.
-    Accelerator,
 }
 
 /// The devices of this build and machine.
@@ -61,12 +45,6 @@ unsafe fn describe(handle: sys::ggml_backend_dev_t) -> Device {
         Device {
             name: text(sys::ggml_backend_dev_name(handle)),
             description: text(sys::ggml_backend_dev_description(handle)),
-            kind: match sys::ggml_backend_dev_type(handle) {
-                sys::GGML_BACKEND_DEVICE_TYPE_CPU => DeviceKind::Cpu,
-                sys::GGML_BACKEND_DEVICE_TYPE_GPU => DeviceKind::Gpu,
-                sys::GGML_BACKEND_DEVICE_TYPE_IGPU => DeviceKind::IntegratedGpu,
-                _ => DeviceKind::Accelerator,
-            },
             memory_free: free as u64,
             memory_total: total as u64,
         }

@@ -14,8 +14,7 @@ mod model;
 
 pub use adapter::Adapter;
 pub use context::{Context, ContextOptions, KvType, MAX_SEQUENCES, Token};
-pub use device::{Device, DeviceKind, devices};
+pub use device::{Device, devices};
 pub use error::{Error, ErrorKind, Result};
 pub use hooks::Tap;
-pub use log::{Level, set_logger};
 pub use model::{Model, ModelOptions};

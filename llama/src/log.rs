@@ -1,28 +1,12 @@
-//! llama.cpp's log, which goes to standard error unless somebody takes it: here nobody sees it but a logger that is set, and
-//! the message of an error that follows it.
+//! llama.cpp's log, which goes to standard error unless somebody takes it: its errors become part of the error that follows
+//! them, the rest is dropped.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
-use std::sync::{Once, OnceLock};
+use std::sync::Once;
 
 use llama_cpp_sys_2 as sys;
 
-/// How serious a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// For developers of llama.cpp.
-    Debug,
-    /// What it does.
-    Info,
-    /// What may be wrong.
-    Warn,
-    /// What is wrong.
-    Error,
-}
-
-type Logger = Box<dyn Fn(Level, &str) + Send + Sync>;
-
-static LOGGER: OnceLock<Logger> = OnceLock::new();
 static START: Once = Once::new();
 
 thread_local! {
@@ -32,12 +16,6 @@ thread_local! {
 
 /// Bytes of a thread's last errors that are kept.
 const KEPT: usize = 2000;
-
-/// Gives every line of llama.cpp's log to `logger` from now on. Only the first logger of a process counts; `false` for others.
-pub fn set_logger(logger: impl Fn(Level, &str) + Send + Sync + 'static) -> bool {
-    start();
-    LOGGER.set(Box::new(logger)).is_ok()
-}
 
 /// Starts llama.cpp, once in a process.
 pub(crate) fn start() {
@@ -59,28 +37,17 @@ pub(crate) fn with_errors<T>(call: impl FnOnce() -> T) -> (T, String) {
 }
 
 unsafe extern "C" fn line(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
-    if text.is_null() {
+    if level != sys::GGML_LOG_LEVEL_ERROR || text.is_null() {
         return;
     }
     // SAFETY: llama.cpp hands over a string that ends with a zero and lives during the call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-    let level = match level {
-        sys::GGML_LOG_LEVEL_ERROR => Level::Error,
-        sys::GGML_LOG_LEVEL_WARN => Level::Warn,
-        sys::GGML_LOG_LEVEL_INFO => Level::Info,
-        _ => Level::Debug,
-    };
-    if level == Level::Error {
-        // A thread that is ending has none any more, and may log nevertheless.
-        let _ = ERRORS.try_with(|errors| {
-            if let Ok(mut errors) = errors.try_borrow_mut()
-                && errors.len() + text.len() <= KEPT
-            {
-                errors.push_str(&text);
-            }
-        });
-    }
-    if let Some(logger) = LOGGER.get() {
-        logger(level, text.trim_end());
-    }
+    // A thread that is ending has none any more, and may log nevertheless.
+    let _ = ERRORS.try_with(|errors| {
+        if let Ok(mut errors) = errors.try_borrow_mut()
+            && errors.len() + text.len() <= KEPT
+        {
+            errors.push_str(&text);
+        }
+    });
 }

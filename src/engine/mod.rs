@@ -1,7 +1,8 @@
 //! The one seam between search and arithmetic: branches that share their prefix's KV, decoded together.
 
 mod batch;
-mod boxed;
+mod delegate;
+mod device;
 mod kv_tree;
 #[cfg(feature = "llama")]
 pub mod llama;
@@ -15,6 +16,7 @@ pub(crate) mod toy;
 mod width;
 
 pub use batch::{Batch, Row, Rows, Tap, Want};
+pub use device::{Device, devices};
 pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};

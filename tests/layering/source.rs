@@ -45,6 +45,8 @@ impl Source {
             match self.text(i) {
                 "{" => braces.push(i >= 2 && self.text(i - 2) == "mod"),
                 "}" => drop(braces.pop()),
+                // A macro stands at the root whatever room exports it.
+                "crate" if self.text(i + 1) == "::" && self.text(i + 3) == "!" => {}
                 "crate" if self.text(i + 1) == "::" => self.push_targets(i + 2, &mut paths),
                 "super" if i == 0 || self.text(i - 1) != "::" => {
                     let climbed = (0..).take_while(|n| self.text(i + 2 * n) == "super").count();
@@ -187,6 +189,7 @@ mod tests {
         assert_eq!(targets("use crate::{error::{Error, Result}, text::TokenId};", 2), ["error", "text"]);
         assert_eq!(targets("fn f() -> u8 { crate::search::x() }", 1), ["search"]);
         assert_eq!(targets("pub(crate) fn f() {}", 1), [""; 0]);
+        assert_eq!(targets("$crate::pass_on!(x)", 1), [""; 0]);
     }
 
     #[test]

@@ -9,11 +9,10 @@ use ruminate::engine::native::{NativeEngine, NativeOptions};
 use ruminate::exec::Team;
 use ruminate::gguf::Gguf;
 use ruminate::model::Model;
-use serde_json::{Value, json};
 
+use crate::adapter_args;
 use crate::exit::Failure;
 use crate::model::ModelArgs;
-use crate::{adapter_args, size};
 
 /// What [`BackendArgs::name`] calls our own engine.
 pub const NATIVE: &str = "native";
@@ -123,45 +122,4 @@ fn llama(args: &ModelArgs, gguf: &Gguf, options: &NativeOptions) -> Result<Opene
         engine.set_adapters(&adapter_args::open(&args.adapters, &config)?)?;
     }
     Ok(Opened { engine: Box::new(engine), network: None })
-}
-
-/// One device of `--backend llama`.
-pub struct Device {
-    pub name: String,
-    description: String,
-    memory_free: u64,
-    memory_total: u64,
-}
-
-impl Device {
-    /// What it is, for people.
-    pub fn line(&self) -> String {
-        let (free, total) = (size::show(self.memory_free), size::show(self.memory_total));
-        format!("{}, {free} of {total} free", self.description)
-    }
-
-    /// What it is, as JSON.
-    pub fn document(&self) -> Value {
-        let Self { name, description, memory_free, memory_total } = self;
-        json!({"name": name, "description": description, "memory_free": memory_free, "memory_total": memory_total})
-    }
-}
-
-/// The devices that llama.cpp can use here; none without it.
-#[cfg(feature = "llama")]
-pub fn devices() -> Vec<Device> {
-    let devices = ruminate::engine::llama::devices().into_iter();
-    let device = |d: ruminate::engine::llama::Device| Device {
-        name: d.name,
-        description: d.description,
-        memory_free: d.memory_free,
-        memory_total: d.memory_total,
-    };
-    devices.map(device).collect()
-}
-
-/// The devices that llama.cpp can use here; none without it.
-#[cfg(not(feature = "llama"))]
-pub fn devices() -> Vec<Device> {
-    Vec::new()
 }

@@ -4,15 +4,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ruminate::engine::Engine;
+use ruminate::engine::{Device, Engine, devices};
 use ruminate::simd::Isa;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::backend::{self, Device};
 use crate::exit::Failure;
 use crate::model::ModelArgs;
 use crate::output::{Output, Style};
-use crate::{signal, width};
+use crate::{signal, size, width};
 
 /// Show what this machine offers: instruction sets, cores, memory bandwidth, energy counters, and how many branches of a model
 /// decode at almost the price of one.
@@ -45,7 +44,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
             "model": model.document(&args.model.source.name()),
             "free_width": free_width,
             "decode": widths.iter().map(|w| json!({"branches": w.width, "tok_s": w.rate()})).collect::<Vec<_>>(),
-            "devices": backend::devices().iter().map(Device::document).collect::<Vec<_>>(),
+            "devices": devices().iter().map(document).collect::<Vec<_>>(),
             "energy_counters": energy,
         }));
     }
@@ -62,11 +61,23 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let rates = widths.iter().map(|w| format!("{}: {:.0}", w.width, w.rate())).collect::<Vec<_>>().join(", ");
     row("decoding", &format!("tokens per second by branches, {}: {rates}", args.model.source.name()))?;
     row("free width", &format!("{free_width} branches"))?;
-    match backend::devices().as_slice() {
+    match devices().as_slice() {
         [] => row("GPU backends", "none in this build")?,
-        devices => devices.iter().try_for_each(|device| row(&device.name, &device.line()))?,
+        devices => devices.iter().try_for_each(|device| row(&device.name, &line(device)))?,
     }
     row("energy counters", if energy.is_empty() { "none that can be read" } else { &energy })
+}
+
+/// A device for people.
+fn line(device: &Device) -> String {
+    let (free, total) = (size::show(device.memory_free), size::show(device.memory_total));
+    format!("{}, {free} of {total} free", device.description)
+}
+
+/// A device as JSON; memory in bytes.
+fn document(device: &Device) -> Value {
+    let Device { name, description, memory_free, memory_total, .. } = device;
+    json!({"name": name, "description": description, "memory_free": memory_free, "memory_total": memory_total})
 }
 
 /// Instruction sets that matter to the kernels, among those that the processor has.

@@ -157,6 +157,9 @@ impl Run<'_> {
         fixed["model"] = model.engine.info().fingerprint.as_str().into();
         fixed["n_ctx"] = model.engine.info().n_ctx.into();
         fixed["kv"] = model.options.kv_type.name().into();
+        if let Some(backend) = model.other_backend() {
+            fixed["backend"] = backend.into();
+        }
         fixed
     }
 

@@ -15,7 +15,7 @@ use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenize
 use serde_json::{Value, json};
 
 use crate::adapter_args::{self, AdapterArg};
-use crate::backend::{BackendArgs, Opened};
+use crate::backend::{BackendArgs, NATIVE, Opened};
 use crate::exit::Failure;
 use crate::source::SourceArgs;
 
@@ -110,6 +110,11 @@ impl Loaded {
         self.network
             .as_ref()
             .ok_or_else(|| Failure::usage("this needs --backend native: llama.cpp's weights are its own"))
+    }
+
+    /// What computes, where it is not our own engine, whose bits others do not share: samples and results of the two are kept apart.
+    pub fn other_backend(&self) -> Option<&str> {
+        (self.backend != NATIVE).then_some(self.backend.as_str())
     }
 
     /// A text as it is, names of control tokens read as those tokens.

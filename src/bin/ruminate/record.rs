@@ -10,7 +10,6 @@ use ruminate::text::TokenId;
 use ruminate::trace::{AdapterRecord, Header, PromptRecord, TraceWriter};
 
 use crate::adapter_args::AdapterArg;
-use crate::backend::NATIVE;
 use crate::exit::Failure;
 use crate::model::{Loaded, ModelArgs};
 
@@ -57,7 +56,7 @@ pub fn header(
     header.model.path = args.source.model.as_ref().map(absolute);
     let adapter = |a: &AdapterArg| AdapterRecord { path: absolute(&a.file), scale: a.scale };
     header.model.adapters = args.adapters.iter().map(adapter).collect();
-    header.model.backend = (model.backend != NATIVE).then(|| model.backend.clone());
+    header.model.backend = model.other_backend().map(str::to_owned);
     header.model.kv_type = Some(model.options.kv_type.name().to_owned());
     header.question = question.to_owned();
     header.strategy = Some(strategy.to_owned());

@@ -10,8 +10,6 @@ use std::sync::Arc;
 
 use ruminate_llama as llama;
 
-pub use ruminate_llama::{Device, DeviceKind, devices};
-
 pub use self::options::LlamaOptions;
 use crate::engine::kv_tree::KvTree;
 use crate::engine::llama::cells::Cells;

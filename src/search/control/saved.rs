@@ -13,8 +13,7 @@ use crate::engine::{Branch, Engine};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::observe::Interrupt;
-use crate::reward::{Draw, Features, Judge};
-use crate::search::SearchParams;
+use crate::reward::{Draw, Features};
 use crate::search::algo::Extend;
 use crate::search::budget::{Ledger, Usage};
 use crate::search::control::judging::Ended;
@@ -66,22 +65,9 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         self.engine.save(&branches, out)
     }
 
-    /// A search that goes on where the saved one stood. All arguments must be those of the saved search, the engine's
-    /// model, context and KV format included; threads, instruction set and free width may differ. Errors of kind
+    /// This search, which has not begun, from where the saved one stood. All that it was made with must be that of the saved search,
+    /// the engine's model, context and KV format included; threads, instruction set and free width may differ. Errors of kind
     /// [`Format`](crate::ErrorKind::Format) for a damaged file, and for one that other arguments belong to.
-    pub fn resume(
-        engine: &'a mut E,
-        vocabulary: &'a V,
-        prompt: &[TokenId],
-        params: &SearchParams,
-        judge: Option<&'a mut (dyn Judge + 'j)>,
-        question: &str,
-        input: &mut dyn Read,
-    ) -> Result<Self> {
-        Self::new(engine, vocabulary, prompt, params, judge, question)?.load(input)
-    }
-
-    /// This search, which has not begun, from where the saved one stood; see [`resume`](Self::resume).
     pub fn load(self, input: &mut dyn Read) -> Result<Self> {
         let mut search = self;
         let mut magic = [0; 8];

@@ -21,7 +21,8 @@ fn a_search_can_be_paused_saved_and_gone_on_with_at_any_pass() {
             let mut judge = Checksum { anew: true, ..Checksum::new(&[Tap::Final]) };
             let outcome = {
                 let mut input = bytes.as_slice();
-                let resumed = Search::resume(&mut toy, &Words, &PROMPT, &params, Some(&mut judge), "", &mut input);
+                let resumed =
+                    Search::new(&mut toy, &Words, &PROMPT, &params, Some(&mut judge), "").unwrap().load(&mut input);
                 let mut search = resumed.unwrap();
                 search.advance(u64::MAX, &mut Silent, &CancelToken::new()).unwrap();
                 search.finish(&mut Silent)
@@ -49,7 +50,7 @@ fn a_damaged_or_foreign_file_is_no_search() {
     let resume = |bytes: &[u8], params: &SearchParams| {
         let mut toy = ToyEngine::new(200, 4);
         let mut input = bytes;
-        let resumed = Search::resume(&mut toy, &Words, &PROMPT, params, None, "", &mut input).map(drop);
+        let resumed = Search::new(&mut toy, &Words, &PROMPT, params, None, "").unwrap().load(&mut input).map(drop);
         assert_eq!((toy.memory().kv, toy.alive()), (0, 0));
         resumed
     };

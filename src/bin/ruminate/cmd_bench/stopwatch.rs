@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ruminate::Result;
-use ruminate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows};
+use ruminate::engine::{Batch, Branch, Engine, Rows};
 use ruminate::search::Vocabulary;
 use ruminate::text::{TokenId, Tokenizer};
 
@@ -24,29 +24,12 @@ impl<'a, E: Engine> Timed<'a, E> {
 }
 
 impl<E: Engine> Engine for Timed<'_, E> {
-    fn info(&self) -> &ModelInfo {
-        self.engine.info()
-    }
-
-    fn root(&mut self) -> Result<Branch> {
-        self.engine.root()
-    }
+    ruminate::delegate_engine!(|timed| timed.engine;
+        info root len truncate release save load memory set_kv_limit set_adapters set_free_width);
 
     fn fork(&mut self, at: &Branch) -> Result<Branch> {
         self.forked = true;
         self.engine.fork(at)
-    }
-
-    fn len(&self, branch: &Branch) -> usize {
-        self.engine.len(branch)
-    }
-
-    fn truncate(&mut self, branch: &mut Branch, len: usize) -> Result<()> {
-        self.engine.truncate(branch, len)
-    }
-
-    fn release(&mut self, branch: Branch) {
-        self.engine.release(branch);
     }
 
     fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()> {
@@ -54,18 +37,6 @@ impl<E: Engine> Engine for Timed<'_, E> {
         let done = self.engine.forward(batch, rows);
         *(if self.forked { &mut self.decode } else { &mut self.prefill }) += start.elapsed();
         done
-    }
-
-    fn memory(&self) -> MemoryReport {
-        self.engine.memory()
-    }
-
-    fn set_kv_limit(&mut self, bytes: u64) {
-        self.engine.set_kv_limit(bytes);
-    }
-
-    fn set_free_width(&mut self, width: usize) {
-        self.engine.set_free_width(width);
     }
 }
 

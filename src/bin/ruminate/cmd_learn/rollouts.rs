@@ -178,6 +178,9 @@ fn drawn(settings: &Settings<'_>, model: &Loaded) -> Result<Value, Failure> {
         "n_ctx": model.engine.info().n_ctx,
         "kv": model.options.kv_type.name(),
     });
+    if let Some(backend) = model.other_backend() {
+        drawn["backend"] = backend.into();
+    }
     if *labels != Labels::Outcome {
         drawn["labels"] = serde_json::to_value(labels).map_err(|e| Failure::new(Code::Failure, e))?;
     }
