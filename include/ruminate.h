@@ -680,6 +680,10 @@ typedef struct rum_cancel rum_cancel;
 // Values the steps of a search, from 0 to 1. One run at a time; a second one gives `RUM_ERR_BUSY`.
 typedef struct rum_judge rum_judge;
 
+// How a question is put: in one prompt, which any search algorithm goes on from, or by a method of several calls, which takes the
+// algorithm's place. Never changes, so that any number of runs may use it at once.
+typedef struct rum_method rum_method;
+
 // A model: weights, vocabulary and chat template. Never changes, so that any number of threads and sessions may use it.
 typedef struct rum_model rum_model;
 
@@ -687,6 +691,9 @@ typedef struct rum_model rum_model;
 //
 // Any number of threads may add to it and read it at once; what is trained on is what was there when training began.
 typedef struct rum_preferences rum_preferences;
+
+// What a function of the host says to one call, while it is called.
+typedef struct rum_reply rum_reply;
 
 // A search, a generation or learning under way, or its result.
 typedef struct rum_run rum_run;
@@ -700,6 +707,10 @@ typedef struct rum_session rum_session;
 
 // A text that belongs to the caller. Free it with `rum_text_free`.
 typedef struct rum_text rum_text;
+
+// A function that the model can call by name. Any number of methods and runs may use it at once. There is none that reaches a
+// network or starts a program, unless it is a function of the host that does.
+typedef struct rum_tool rum_tool;
 
 // Text as a pointer and its length in bytes.
 //
@@ -889,6 +900,60 @@ typedef struct rum_solution {
 // `RUM_ERR_CALLBACK`. Called as `rum_score_fn` is.
 typedef int32_t (*rum_verify_fn)(void *user, const struct rum_solution *solution);
 
+// Called when the model calls the function. `arguments` is a JSON object of `arguments_len` bytes with a NUL behind them, checked
+// against the schema's types and required names; valid during the call. What the function says goes into `reply` by
+// `rum_reply_write`. It returns 0; another number is a failure, which the model is told together with what was written: the run
+// goes on.
+//
+// Called on a thread of its own with no lock held, and on several at once by runs side by side. One that takes longer than the
+// method's `tool_ms`, or whose run ends meanwhile, is left alone: nobody reads its reply, and it may still use `user`. A call on the
+// run's session from here gives `RUM_ERR_BUSY`; cancelling is allowed, and so is freeing the run. It must not throw or jump out.
+typedef int32_t (*rum_tool_fn)(void *user, const char *arguments, size_t arguments_len, struct rum_reply *reply);
+
+// A function of the host, for `rum_tool_new_function`. Fill it with `rum_function_init`.
+typedef struct rum_function {
+    size_t struct_size;
+    // What the model calls it: letters, digits and `_`.
+    struct rum_str name;
+    // What it does, in a line for the model.
+    struct rum_str about;
+    // The JSON Schema of its arguments: an object with `properties`, each with its `type` and `description`, and `required`. The
+    // first of `required` takes an argument that the model gives without a name.
+    struct rum_str schema;
+    // The function.
+    rum_tool_fn call;
+    // Its first argument.
+    void *user;
+    // Called with `user` once, when the tool, the last method with it and the last call are gone, and also when the tool cannot be
+    // made; unless the struct is refused because of its `struct_size`.
+    rum_drop_fn drop;
+} rum_function;
+
+// What a method works with. Fill it with `rum_method_options_init`. Everything in it is copied, read or kept alive.
+typedef struct rum_method_options {
+    size_t struct_size;
+    // One of the names that `rum_methods_json` lists.
+    struct rum_str name;
+    // Worked examples for `few-shot` and `memory`: JSON lines, each an object with `question` and `answer`, whose last line should be
+    // `#### answer`; or no text.
+    struct rum_str shots;
+    // A file of such lines, whose examples come behind those in `shots`; or no text.
+    struct rum_str shots_path;
+    // A folder of prompts that stand in the place of the built-in ones that `rum_methods_json` names, in files `NAME.txt`; or no text.
+    // A file of another name is an error.
+    struct rum_str prompts;
+    // What `react` may call: `n_tools` tools of different names.
+    const struct rum_tool *const *tools;
+    // How many tools.
+    size_t n_tools;
+    // Examples that stand before a question: the first, of `memory` those that resemble it most. Default: 4.
+    uint64_t n_shots;
+    // Milliseconds that one call of a tool may take, from 1 to an hour; then it is left alone. Default: 2,000.
+    uint64_t tool_ms;
+    // Bytes of what a tool says that the model reads, from 100 to 65,536; the rest is cut. Default: 2,000.
+    uint64_t tool_bytes;
+} rum_method_options;
+
 // What a run goes on from. Fill it with `rum_prompt_init`. Everything in it is copied when the run starts.
 typedef struct rum_prompt {
     size_t struct_size;
@@ -902,8 +967,11 @@ typedef struct rum_prompt {
     const uint32_t *tokens;
     // How many tokens.
     size_t n_tokens;
-    // The question as judges are told it; without it, `text` where that is a question.
+    // The question as judges are told it; without it, `text` where that is a question. None of a method of several calls.
     struct rum_str question;
+    // How a question is put, instead of `strategy`; or NULL. One of several calls is for searches alone, and takes the place of the
+    // algorithm.
+    const struct rum_method *method;
 } rum_prompt;
 
 // How to search, and what it may cost. Fill it with `rum_search_init`, then change what you like: fields are taken as they
@@ -1137,7 +1205,7 @@ typedef struct rum_result {
     size_t n_candidates;
     // A `rum_stop_reason`.
     uint32_t stop_reason;
-    // The `rum_algo`; `UINT32_MAX` for a run that is no search.
+    // The `rum_algo`; `UINT32_MAX` for a run that is no search, and for a method of several calls, which needs none.
     uint32_t algo;
 } rum_result;
 
@@ -1658,6 +1726,61 @@ rum_status rum_judge_new_verifier(const char *name,
                                   void *user,
                                   rum_drop_fn drop,
                                   struct rum_judge **out);
+
+// The built-in tool of that name: `calculator`, `dates`, `units` or `notes`, which `rum_methods_json` describes. Notes are kept
+// for one question. The caller frees `out`.
+RUM_MUST_USE
+rum_status rum_tool_new(const char *name,
+                        size_t name_len,
+                        struct rum_tool **out);
+
+// The tool `search`, which finds passages in the `.txt` and `.md` files of the folder at `path` and of the folders in it. They are
+// read once, here; links are not followed. `RUM_ERR_INVALID_ARGUMENT` for more than 2,000 files or 32 MiB of text. The caller frees
+// `out`.
+RUM_MUST_USE
+rum_status rum_tool_open_folder(const char *path,
+                                size_t path_len,
+                                struct rum_tool **out);
+
+// Frees a tool; NULL is fine. Methods that were made with it go on.
+rum_status rum_tool_free(struct rum_tool *tool);
+
+// Fills `function` with nothing. `struct_size` is `sizeof *function`.
+rum_status rum_function_init(struct rum_function *function, size_t struct_size);
+
+// A tool that calls a function of the host. What it said is kept with traces and saved searches, and not asked again by those
+// who go on with them. The caller frees `out`.
+RUM_MUST_USE
+rum_status rum_tool_new_function(const struct rum_function *function,
+                                 struct rum_tool **out);
+
+// Appends `len` bytes at `text` to what the function says to this call. Bytes that are no UTF-8 and control characters are replaced
+// before the model reads them. `RUM_ERR_MEMORY`, and nothing is appended, past 1 MiB; `RUM_ERR_MISUSE` once the function has returned.
+RUM_MUST_USE
+rum_status rum_reply_write(struct rum_reply *reply,
+                           const char *text,
+                           size_t len);
+
+// Fills `options` with the defaults, without a name. `struct_size` is `sizeof *options`.
+rum_status rum_method_options_init(struct rum_method_options *options, size_t struct_size);
+
+// The way to put questions that `options` describe; a `rum_prompt` names it. The caller frees `out`.
+//
+// `RUM_ERR_INVALID_ARGUMENT` for a name that there is not, for examples where none are used and none where they are, and for
+// `react` without a tool; `RUM_ERR_FORMAT` for lines that are no examples; `RUM_ERR_IO` for files that cannot be read.
+RUM_MUST_USE
+rum_status rum_method_new(const struct rum_method_options *options,
+                          struct rum_method **out);
+
+// What there is to choose from, as one JSON object. `methods`: each with its `name`, what it is `about` with its paper, its `cost` in
+// calls of the model, and its `kind`: `prompt`, or `method` for several calls. `tools`: the built-in ones, each with its `name`,
+// `about` and `schema`. `prompts`: the words of all methods by name, as a folder may replace them. The caller frees `out`. From any
+// thread.
+RUM_MUST_USE
+rum_status rum_methods_json(struct rum_text **out);
+
+// Frees a method; NULL is fine. Runs that use it go on.
+rum_status rum_method_free(struct rum_method *method);
 
 // Fills `prompt` with an empty question. `struct_size` is `sizeof *prompt`.
 rum_status rum_prompt_init(struct rum_prompt *prompt, size_t struct_size);

@@ -160,6 +160,7 @@ template <class S, rum_status (*Init)(S *, std::size_t)> struct options : S {
 using runtime_options = options<rum_runtime_options, rum_runtime_options_init>;
 using model_options = options<rum_model_options, rum_model_options_init>;
 using session_options = options<rum_session_options, rum_session_options_init>;
+using method_options = options<rum_method_options, rum_method_options_init>;
 using search = options<rum_search, rum_search_init>;
 using generation = options<rum_generation, rum_generation_init>;
 using pairing = options<rum_pairing, rum_pairing_init>;
@@ -167,10 +168,78 @@ using collection = options<rum_collection, rum_collection_init>;
 using training = options<rum_training, rum_training_init>;
 using fitting = options<rum_fitting, rum_fitting_init>;
 
+/* A function that a model can call. */
+class tool : public detail::handle<rum_tool, rum_tool_free> {
+public:
+    using handle::handle;
+    /* `calculator`, `dates`, `units` or `notes`. */
+    static result<tool> make(std::string_view name) {
+        rum_tool *raw = nullptr;
+        rum_status status = rum_tool_new(detail::data(name), name.size(), &raw);
+        return detail::give(status, tool(raw));
+    }
+    /* Finds passages in the text files of a folder. */
+    static result<tool> folder(std::string_view path) {
+        rum_tool *raw = nullptr;
+        rum_status status = rum_tool_open_folder(detail::data(path), path.size(), &raw);
+        return detail::give(status, tool(raw));
+    }
+    /* Calls `call` with the arguments, a JSON object that fits `schema`; what it returns is what the model reads. What it throws is a
+     * failure that the model is told of. Called on threads of their own, on several at once by runs side by side. */
+    static result<tool> function(std::string_view name, std::string_view about, std::string_view schema,
+                                 std::function<std::string(std::string_view arguments)> call) {
+        using F = std::function<std::string(std::string_view)>;
+        options<rum_function, rum_function_init> given;
+        given.name = detail::str(name);
+        given.about = detail::str(about);
+        given.schema = detail::str(schema);
+        given.call = [](void *user, const char *arguments, std::size_t len, rum_reply *reply) -> std::int32_t {
+            return detail::guarded(std::int32_t{-1}, [&]() -> std::int32_t {
+                const std::string said = (*static_cast<F *>(user))(std::string_view(arguments, len));
+                return rum_reply_write(reply, said.data(), said.size()) == RUM_OK ? 0 : -1;
+            });
+        };
+        given.user = new F(std::move(call));
+        given.drop = detail::drop<F>;
+        rum_tool *raw = nullptr;
+        rum_status status = rum_tool_new_function(&given, &raw);
+        return detail::give(status, tool(raw));
+    }
+};
+
+/* How a question is put: in one prompt, or by a method of several calls. */
+class method : public detail::handle<rum_method, rum_method_free> {
+public:
+    using handle::handle;
+    /* The method of that name; `options` are its examples, prompts and limits. The tools are kept by the method. */
+    static result<method> make(std::string_view name, const std::vector<const tool *> &tools = {}, method_options options = {}) {
+        std::vector<const rum_tool *> raws;
+        for (const tool *used : tools) raws.push_back(used->get());
+        options.name = detail::str(name);
+        options.tools = raws.data();
+        options.n_tools = raws.size();
+        rum_method *raw = nullptr;
+        rum_status status = rum_method_new(&options, &raw);
+        return detail::give(status, method(raw));
+    }
+    /* What there is to choose from, as JSON. */
+    static result<std::string> list() {
+        rum_text *text = nullptr;
+        rum_status status = rum_methods_json(&text);
+        return detail::give(status, status == RUM_OK ? detail::take(text) : std::string());
+    }
+};
+
 /* What a run goes on from. */
 struct prompt : options<rum_prompt, rum_prompt_init> {
     static prompt question(std::string_view text, rum_strategy strategy = RUM_STRATEGY_DIRECT) noexcept {
         return of(RUM_PROMPT_QUESTION, text, strategy);
+    }
+    /* `by` has to live until the call that takes the prompt. */
+    static prompt question(std::string_view text, const rum::method &by) noexcept {
+        prompt made = question(text);
+        made.method = by.get();
+        return made;
     }
     /* A JSON array of objects with `role` and `content`. */
     static prompt messages(std::string_view json) noexcept { return of(RUM_PROMPT_MESSAGES, json, RUM_STRATEGY_DIRECT); }

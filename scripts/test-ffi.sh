@@ -16,7 +16,7 @@ CC=${CC:-gcc}
 CXX=${CXX:-g++}
 WARN="-Wall -Wextra -Werror -pedantic"
 POSIX=-D_POSIX_C_SOURCE=200809L
-ARGUMENTS=(models/abacus-q8_0.gguf models/abacus-prm.gguf "$OUT/scratch")
+ARGUMENTS=(models/abacus-q8_0.gguf models/abacus-prm.gguf tests/fixtures/actor/actor.gguf "$OUT/scratch")
 
 section() { printf '\n-- %s\n' "$1"; }
 
@@ -131,9 +131,9 @@ wrapper() {
     for compiler in "${compilers[@]}"; do
         for standard in c++17 c++20 c++2b; do
             cxx "$OUT/wrapper" ffi/tests/cpp/wrapper.cpp "$compiler" -std=$standard
-            "$OUT/wrapper" models/abacus-q8_0.gguf models/abacus-prm.gguf
+            "$OUT/wrapper" "${ARGUMENTS[@]:0:3}"
             cxx "$OUT/wrapper" ffi/tests/cpp/wrapper.cpp "$compiler" -std=$standard -fno-exceptions -DRUM_NO_EXCEPTIONS
-            "$OUT/wrapper" models/abacus-q8_0.gguf models/abacus-prm.gguf
+            "$OUT/wrapper" "${ARGUMENTS[@]:0:3}"
         done
     done
 }
@@ -141,7 +141,7 @@ wrapper() {
 examples() {
     section "examples"
     local toys='Leah has $45 and buys 2 toys for $9 each.' name answer
-    for name in answer solve; do
+    for name in answer solve tool; do
         $CC -std=c99 $WARN -Iinclude examples/$name.c -L"$OUT/lib" -Wl,-rpath,"$OUT/lib" -lruminate -o "$OUT/$name"
     done
     [ "$(wc -l <examples/answer.c)" -le 40 ]
@@ -156,6 +156,7 @@ examples() {
     wait $solving
     grep -q cancelled "$OUT/solve.err"
     echo "solve.c: $(cat "$OUT/solve.out")" && [ "$(cat "$OUT/solve.out")" = 27 ]
+    "$OUT/tool" tests/fixtures/actor/actor.gguf "What is twice 21?" | grep '^Observation: 42$'
     cxx "$OUT/tree" examples/tree.cpp "$CXX" -std=c++17
     "$OUT/tree" models/abacus-q8_0.gguf "$toys How many dollars does Leah have left?" | tail -1 | tee "$OUT/tree.out"
     grep -q '^answer: 27$' "$OUT/tree.out"

@@ -10,7 +10,7 @@ use ruminate::reward::verify::Number;
 use ruminate::search::SearchParams;
 use serde_json::json;
 
-use crate::call::{clear, entry, hand_out, not_null};
+use crate::call::{Call, clear, entry, hand_out, not_null};
 use crate::collect::{Asked, Collect, HostVerifier, Right};
 use crate::governor::Governor;
 use crate::host::{Host, rum_drop_fn};
@@ -159,7 +159,8 @@ pub unsafe extern "C" fn rum_run_collect(
         let session = call.object::<Session>(session)?;
         let session = &session.value;
         // SAFETY: the caller's promise.
-        let questions = unsafe { read_questions(session, questions, n_questions, asked.strategy, verifier.is_some()) }?;
+        let questions =
+            unsafe { read_questions(call, session, questions, n_questions, asked.strategy, verifier.is_some()) }?;
         let params = params(&asked)?;
         // SAFETY: the caller's promise.
         let pairing = unsafe { pairing::read(asked.pairing) }?;
@@ -194,6 +195,7 @@ pub unsafe extern "C" fn rum_run_collect(
 /// # Safety
 /// `questions` is NULL or holds `n` structs whose pointers can be read.
 unsafe fn read_questions(
+    call: &Call,
     session: &Session,
     questions: *const *const rum_question,
     n: usize,
@@ -214,7 +216,8 @@ unsafe fn read_questions(
         let kind = rum_prompt_kind::RUM_PROMPT_QUESTION as u32;
         let prompt = rum_prompt { kind, strategy: strategy_number, text: question.text, ..rum_prompt::initial() };
         // SAFETY: a whole struct whose text was read.
-        let prompt = unsafe { Prompt::read(model, &prompt) }.map_err(|e| e.context(&format!("question {i}")))?;
+        let prompt =
+            unsafe { Prompt::read_single(call, model, &prompt) }.map_err(|e| e.context(&format!("question {i}")))?;
         let right = match by_host {
             true => Right::Host,
             false => Right::Equal(Number::new(answer).map_err(|e| Failure::from(e.context(format!("question {i}"))))?),

@@ -50,7 +50,7 @@ pub struct rum_result {
     pub n_candidates: usize,
     /// A `rum_stop_reason`.
     pub stop_reason: u32,
-    /// The `rum_algo`; `UINT32_MAX` for a run that is no search.
+    /// The `rum_algo`; `UINT32_MAX` for a run that is no search, and for a method of several calls, which needs none.
     pub algo: u32,
 }
 

@@ -154,7 +154,7 @@ pub unsafe extern "C" fn rum_preferences_add(
         let is = |flag: u32| given.flags & flag != 0;
         let model = &preferences.value.model.value;
         // SAFETY: the caller's promise.
-        let prompt = unsafe { Prompt::read(model, given.prompt) }?;
+        let prompt = unsafe { Prompt::read_single(call, model, given.prompt) }?;
         // SAFETY: the caller's promise.
         let completion = unsafe { optional(given.completion, "the completion") }?;
         let row = Preference {

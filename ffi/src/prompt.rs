@@ -1,9 +1,14 @@
 //! What a run goes on from: a question, a conversation, a text or tokens.
 
+use std::sync::Arc;
+
 use ruminate::reason::{self, ChainOfThought, Direct, Strategy};
+use ruminate::search::SearchParams;
 use ruminate::text::{EncodeOptions, TokenId};
 
-use crate::call::entry;
+use crate::call::{Call, entry};
+use crate::handle::Object;
+use crate::method::{Method, rum_method};
 use crate::model::Model;
 use crate::number::numbers;
 use crate::sized::{self, Struct};
@@ -54,13 +59,16 @@ pub struct rum_prompt {
     pub tokens: *const u32,
     /// How many tokens.
     pub n_tokens: usize,
-    /// The question as judges are told it; without it, `text` where that is a question.
+    /// The question as judges are told it; without it, `text` where that is a question. None of a method of several calls.
     pub question: rum_str,
+    /// How a question is put, instead of `strategy`; or NULL. One of several calls is for searches alone, and takes the place of the
+    /// algorithm.
+    pub method: *const rum_method,
 }
 
 // SAFETY: `repr(C)`; whole numbers and pointers, without padding.
 unsafe impl Struct for rum_prompt {
-    const FIRST: usize = 8 + 7 * size_of::<usize>();
+    const FIRST: usize = 8 + size_of::<[usize; 8]>();
 
     fn initial() -> Self {
         Self {
@@ -71,6 +79,7 @@ unsafe impl Struct for rum_prompt {
             tokens: std::ptr::null(),
             n_tokens: 0,
             question: rum_str::NONE,
+            method: std::ptr::null(),
         }
     }
 }
@@ -88,6 +97,8 @@ pub struct Prompt {
     /// What judges are told.
     pub question: String,
     pub strategy: Option<&'static str>,
+    /// What puts the question in several calls; `tokens` are what all of them begin with then.
+    pub method: Option<Arc<Object<Method>>>,
     /// Whether a line `#### answer` ends the answer, unless the caller says otherwise.
     pub stop_at_answer: bool,
 }
@@ -97,29 +108,64 @@ impl Prompt {
     ///
     /// # Safety
     /// `prompt` is NULL or a struct whose pointers can be read.
-    pub unsafe fn read(model: &Model, prompt: *const rum_prompt) -> Result<Self, Failure> {
+    pub unsafe fn read_single(call: &Call, model: &Model, prompt: *const rum_prompt) -> Result<Self, Failure> {
+        // SAFETY: the caller's promise.
+        let prompt = unsafe { Self::read(call, model, prompt) }?;
+        match prompt.method.as_ref().map(|method| method.value.strategy().name()) {
+            None => Ok(prompt),
+            Some(name) => Err(Failure::invalid(format!("{name} is a method of several calls: search with it"))),
+        }
+    }
+
+    /// As [`read_single`](Self::read_single), for a search, which methods of several calls can make.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn read(call: &Call, model: &Model, prompt: *const rum_prompt) -> Result<Self, Failure> {
         // SAFETY: the caller's promise.
         let prompt = unsafe { sized::read(prompt, "the prompt") }?;
         // SAFETY: the caller's promise.
         let (text, question) =
             unsafe { (prompt.text.read("the prompt's text")?, prompt.question.read("the question")?) };
-        let mut made =
-            Self { tokens: Vec::new(), question: question.to_owned(), strategy: None, stop_at_answer: false };
+        let method = call.optional::<Method>(prompt.method)?;
+        let mut made = Self {
+            tokens: Vec::new(),
+            question: question.to_owned(),
+            strategy: None,
+            method: None,
+            stop_at_answer: false,
+        };
         let parse_special = EncodeOptions { add_special: false, parse_special: true };
         match rum_prompt_kind::read(prompt.kind)? {
             rum_prompt_kind::RUM_PROMPT_QUESTION => {
-                let strategy = strategy(prompt.strategy)?;
                 let asked = text.trim();
                 if asked.is_empty() {
                     return Err(Failure::invalid("the question is empty"));
                 }
-                made.tokens = reason::prompt(strategy, asked, &model.tokenizer, model.template.as_ref())?;
-                made.strategy = Some(strategy.name());
-                made.stop_at_answer = strategy.stop_at_answer();
                 if question.is_empty() {
                     made.question = asked.to_owned();
                 }
+                let strategy = match &method {
+                    Some(method) => method.value.strategy(),
+                    None => strategy(prompt.strategy)?,
+                };
+                made.strategy = Some(strategy.name());
+                made.stop_at_answer = strategy.stop_at_answer();
+                match method.as_ref().filter(|_| strategy.steps().is_some()) {
+                    None => {
+                        made.tokens = reason::prompt(strategy, asked, &model.tokenizer, model.template.as_ref())?;
+                    }
+                    Some(_) if !question.is_empty() => {
+                        return Err(Failure::invalid("a method of several calls has no question beside the text"));
+                    }
+                    Some(method) => {
+                        let params = SearchParams::default();
+                        made.tokens = method.value.inquiry(asked, model, &params)?.prompt().to_vec();
+                        made.method = Some(Arc::clone(method));
+                    }
+                }
             }
+            _ if method.is_some() => return Err(Failure::invalid("a method puts a question, and this prompt is none")),
             rum_prompt_kind::RUM_PROMPT_MESSAGES => {
                 let text = render(model, text, true)?;
                 made.tokens = model.tokenizer.encode(&text, parse_special)?;

@@ -106,7 +106,7 @@ pub unsafe extern "C" fn rum_run_search(
         let session = call.object::<Session>(session)?;
         let session = &session.value;
         // SAFETY: the caller's promise.
-        let prompt = unsafe { Prompt::read(&session.model.value, prompt) }?;
+        let prompt = unsafe { Prompt::read(call, &session.model.value, prompt) }?;
         // SAFETY: the caller's promise.
         let params = Box::new(unsafe { search_params::params(search, prompt.stop_at_answer) }?);
         let (motor, line) = session.lend()?;
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn rum_run_generate(
         let session = call.object::<Session>(session)?;
         let session = &session.value;
         // SAFETY: the caller's promise.
-        let prompt = unsafe { Prompt::read(&session.model.value, prompt) }?.tokens;
+        let prompt = unsafe { Prompt::read_single(call, &session.model.value, prompt) }?.tokens;
         // SAFETY: the caller's promise.
         let how = unsafe { generation::read(generation) }?;
         options.refuse_judge_and_trace("a generation")?;

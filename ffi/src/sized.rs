@@ -205,5 +205,7 @@ mod tests {
         check::<crate::collection::rum_collection>();
         check::<crate::training::rum_training>();
         check::<crate::fitting::rum_fitting>();
+        check::<crate::tool_function::rum_function>();
+        check::<crate::method::rum_method_options>();
     }
 }

@@ -58,6 +58,10 @@ impl Work for Solve {
                 Finished::search(&outcome, Some(Text::new(written)))
             }
         };
+        if self.prompt.method.is_some() {
+            // The method stood in its place.
+            finished.algo = u32::MAX;
+        }
         self.governor.settle(&mut finished);
         Ok(finished)
     }
@@ -80,7 +84,13 @@ impl Solve {
         let judge = self.judge.as_mut().map(|(_, judge)| &mut ***judge as &mut dyn Valuer);
         let checkpoint = (!self.checkpoint.is_empty()).then(|| Path::new(self.checkpoint.as_str()));
         let (prompt, question) = (&self.prompt.tokens, self.prompt.question.as_str());
-        let mut search = Search::new(&mut engine, words, prompt, &params, judge, question)?;
+        let model = &self.model.value;
+        let method = self.prompt.method.as_ref();
+        let inquiry = method.map(|method| method.value.inquiry(question, model, &params)).transpose()?;
+        let mut search = match &inquiry {
+            Some(inquiry) => inquiry.search(&mut engine, judge)?,
+            None => Search::new(&mut engine, words, prompt, &params, judge, question)?,
+        };
         if let Some(path) = checkpoint.filter(|path| path.is_file()) {
             let file = &mut BufReader::new(File::open(path).map_err(|e| failed(path, &e))?);
             search = search.load(file).map_err(|e| e.context(path.display()))?;
@@ -107,6 +117,10 @@ impl Solve {
         header.model.kv_type = Some(self.kv_name.to_owned());
         header.question = self.prompt.question.clone();
         header.strategy = self.prompt.strategy.map(str::to_owned);
+        if let Some(method) = &self.prompt.method {
+            header.prompts = method.value.prompts().changed().clone();
+            header.tools = method.value.tools().to_vec();
+        }
         header.judge = self.judge.as_ref().map(|(name, _)| JudgeRecord { name: name.clone() });
         // What the engine says of itself may be older than a measurement of its width.
         header.free_width = self.motor.engine.info().free_width;

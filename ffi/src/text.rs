@@ -35,21 +35,29 @@ impl rum_str {
 /// A text of the host, to be read in this call.
 ///
 /// # Safety
-/// `ptr` is NULL or valid for reading `len` bytes, up to the first NUL for `usize::MAX`, as long as the result is used.
+/// As [`bytes`].
 pub unsafe fn read<'a>(ptr: *const c_char, len: usize, what: &str) -> Result<&'a str, Failure> {
-    let bytes = match (ptr.is_null(), len) {
-        (true, 0) => return Ok(""),
-        (true, _) => return Err(Failure::invalid(format!("{what} is NULL"))),
+    // SAFETY: the caller's promise.
+    std::str::from_utf8(unsafe { bytes(ptr, len, what) }?)
+        .map_err(|e| Failure::invalid(format!("{what} is not UTF-8 from byte {} on", e.valid_up_to())))
+}
+
+/// A text of the host that need not be UTF-8.
+///
+/// # Safety
+/// `ptr` is NULL or valid for reading `len` bytes, up to the first NUL for `usize::MAX`, as long as the result is used.
+pub unsafe fn bytes<'a>(ptr: *const c_char, len: usize, what: &str) -> Result<&'a [u8], Failure> {
+    match (ptr.is_null(), len) {
+        (true, 0) => Ok(&[]),
+        (true, _) => Err(Failure::invalid(format!("{what} is NULL"))),
         // SAFETY: the caller's promise.
-        (false, usize::MAX) => unsafe { CStr::from_ptr(ptr) }.to_bytes(),
+        (false, usize::MAX) => Ok(unsafe { CStr::from_ptr(ptr) }.to_bytes()),
         (false, len) if len > isize::MAX as usize => {
-            return Err(Failure::invalid(format!("{what} has a length of {len} bytes")));
+            Err(Failure::invalid(format!("{what} has a length of {len} bytes")))
         }
         // SAFETY: the caller's promise.
-        (false, len) => unsafe { std::slice::from_raw_parts(ptr.cast::<u8>(), len) },
-    };
-    std::str::from_utf8(bytes)
-        .map_err(|e| Failure::invalid(format!("{what} is not UTF-8 from byte {} on", e.valid_up_to())))
+        (false, len) => Ok(unsafe { std::slice::from_raw_parts(ptr.cast::<u8>(), len) }),
+    }
 }
 
 /// A text of ours with a NUL behind it.

@@ -30,6 +30,8 @@
 typedef struct paths {
     const char *model;
     const char *head;
+    /* A model that calls a tool. */
+    const char *actor;
     /* A folder that it may write to. */
     const char *scratch;
     /* Rounds of the leak test. */
@@ -59,6 +61,8 @@ void test_open(const paths *p);
 void test_model(const paths *p);
 void test_session(const paths *p);
 void test_judge(const paths *p);
+void test_method(const paths *p);
+void test_tool(const paths *p);
 void test_run(const paths *p);
 void test_device(const paths *p);
 void test_learn(const paths *p);

@@ -1,6 +1,6 @@
 /* The conformance program: every function of the C interface on a real model.
  *
- * Usage: conformance MODEL HEAD SCRATCH CYCLES [TEST] */
+ * Usage: conformance MODEL HEAD ACTOR SCRATCH CYCLES [TEST] */
 #include "check.h"
 
 const char QUESTION[] = "Leah has $45 and buys 2 toys for $9 each. How many dollars does Leah have left?";
@@ -11,9 +11,9 @@ static const struct {
 } TESTS[] = {
     {"version", test_version},   {"layout", test_layout}, {"structs", test_structs}, {"misuse", test_misuse},
     {"open", test_open},         {"model", test_model},   {"session", test_session}, {"judge", test_judge},
-    {"run", test_run},           {"device", test_device}, {"learn", test_learn},     {"adapter", test_adapter},
-    {"collect", test_collect},   {"callback", test_callback}, {"thread", test_thread}, {"panic", test_panic},
-    {"leak", test_leak},
+    {"method", test_method},     {"tool", test_tool},     {"run", test_run},         {"device", test_device},
+    {"learn", test_learn},       {"adapter", test_adapter}, {"collect", test_collect}, {"callback", test_callback},
+    {"thread", test_thread},     {"panic", test_panic},   {"leak", test_leak},
 };
 
 rum_model *open_model(const paths *p) {
@@ -66,17 +66,18 @@ int equals(rum_str text, const char *expected) {
 int main(int argc, char **argv) {
     paths p;
     size_t i;
-    if (argc < 5) {
-        fprintf(stderr, "usage: conformance MODEL HEAD SCRATCH CYCLES [TEST]\n");
+    if (argc < 6) {
+        fprintf(stderr, "usage: conformance MODEL HEAD ACTOR SCRATCH CYCLES [TEST]\n");
         return 2;
     }
     p.model = argv[1];
     p.head = argv[2];
-    p.scratch = argv[3];
-    p.cycles = atol(argv[4]);
+    p.actor = argv[3];
+    p.scratch = argv[4];
+    p.cycles = atol(argv[5]);
     OK(rum_check_abi(RUM_ABI_VERSION));
     for (i = 0; i < sizeof TESTS / sizeof *TESTS; i++) {
-        if (argc > 5 && strcmp(argv[5], TESTS[i].name) != 0) continue;
+        if (argc > 6 && strcmp(argv[6], TESTS[i].name) != 0) continue;
         TESTS[i].run(&p);
         CHECK(live() == 0);
         printf("  %s\n", TESTS[i].name);

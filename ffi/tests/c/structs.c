@@ -24,6 +24,8 @@ void test_structs(const paths *p) {
     INIT(rum_model_options);
     INIT(rum_session_options);
     INIT(rum_estimate);
+    INIT(rum_function);
+    INIT(rum_method_options);
     INIT(rum_prompt);
     INIT(rum_search);
     INIT(rum_generation);

@@ -1,4 +1,4 @@
-// The C++ wrapper, with exceptions and without: wrapper MODEL HEAD
+// The C++ wrapper, with exceptions and without: wrapper MODEL HEAD ACTOR
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -230,8 +230,39 @@ static void an_adapter_is_trained(const rum::model &model, rum::session &session
     FAILS(fitted.outcome(), RUM_ERR_IO);
 }
 
+static void a_model_calls_a_function(const char *actor) {
+    static const char SCHEMA[] = R"({"properties": {"n": {"type": "string"}}, "required": ["n"]})";
+    rum::model model = must(rum::model::open(actor));
+    rum::session session = must(rum::session::make(model));
+    auto counter = std::make_shared<int>(0);
+    {
+        CHECK(must(rum::method::list()).find("react") != std::string::npos);
+        FAILS(rum::tool::make("hammer"), RUM_ERR_INVALID_ARGUMENT);
+        FAILS(rum::method::make("react"), RUM_ERR_INVALID_ARGUMENT);
+        rum::tool tool = must(rum::tool::function("double", "Twice a number.", SCHEMA, [counter](std::string_view arguments) {
+            CHECK(arguments == R"({"n":"21"})");
+            ++*counter;
+            return std::string("42");
+        }));
+        rum::tool units = must(rum::tool::make("units"));
+        rum::method method = must(rum::method::make("react", {&tool, &units}));
+        rum::search search;
+        search.n = 1;
+        rum::run run = must(session.solve(rum::prompt::question("What is twice 21?", method), search));
+        CHECK(must(run.wait()));
+        CHECK(rum::view(must(run.outcome()).text).find("Observation: 42") != std::string_view::npos && *counter == 1);
+    }
+#ifndef RUM_NO_EXCEPTIONS
+    rum::tool tool = must(rum::tool::function("double", "Throws.", SCHEMA, [](std::string_view) -> std::string { throw 1; }));
+    rum::method method = must(rum::method::make("react", {&tool}));
+    rum::run run = must(session.solve(rum::prompt::question("What is twice 21?", method)));
+    CHECK(must(run.wait()));
+    CHECK(rum::view(must(run.outcome()).text).find("error: the function returned -1") != std::string_view::npos);
+#endif
+}
+
 int main(int argc, char **argv) {
-    CHECK(argc == 3);
+    CHECK(argc == 4);
     must(rum::check_abi());
     models_and_tokens(argv[1]);
     opening_is_watched(argv[1]);
@@ -245,6 +276,7 @@ int main(int argc, char **argv) {
         heat_ends_a_run(session);
         an_adapter_is_trained(model, session);
     }
+    a_model_calls_a_function(argv[3]);
     std::size_t live = 1;
     CHECK(rum_handle_count(&live) == RUM_OK && live == 0);
     std::puts("  wrapper");

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ruminate::reason::tools::{Folder, Tool, ToolLimits, Toolbox};
+use ruminate::reason::tools::{Folder, HostTool, Tool, ToolLimits, Toolbox};
 use ruminate::reason::{self, FewShot, Memory, Prompts, Resources, Strategy};
 
 use crate::dataset;
@@ -85,12 +85,13 @@ impl StrategyArgs {
     }
 }
 
-/// The tools of these names.
+/// The tools of these names; also as a trace has them, whose functions of a host are only told of.
 pub fn toolbox(names: &[String]) -> Result<Toolbox, Failure> {
     let tool = |name: &String| -> Result<Arc<dyn Tool>, Failure> {
-        match name.strip_prefix("search=") {
-            Some(folder) => Ok(Arc::new(Folder::open(Path::new(folder))?)),
-            None => Ok(Toolbox::built_in(name)?),
+        match (name.strip_prefix("search="), HostTool::recorded(name)) {
+            (Some(folder), _) => Ok(Arc::new(Folder::open(Path::new(folder))?)),
+            (None, Some(host)) => Ok(Arc::new(host?)),
+            (None, None) => Ok(Toolbox::built_in(name)?),
         }
     };
     let tools = names.iter().filter(|name| !name.is_empty()).map(tool).collect::<Result<Vec<_>, _>>()?;

@@ -100,10 +100,15 @@ impl Toolbox {
         Ok(Self { tools, limits })
     }
 
+    /// All tools that need nothing.
+    pub fn all_built_in() -> impl Iterator<Item = Arc<dyn Tool>> {
+        BUILT_IN.iter().map(|make| make())
+    }
+
     /// The built-in tool of that name; the error lists all of them.
     pub fn built_in(name: &str) -> Result<Arc<dyn Tool>> {
-        BUILT_IN.iter().map(|make| make()).find(|tool| tool.name() == name).ok_or_else(|| {
-            let known: Vec<String> = BUILT_IN.iter().map(|make| make().name().to_owned()).collect();
+        Self::all_built_in().find(|tool| tool.name() == name).ok_or_else(|| {
+            let known: Vec<String> = Self::all_built_in().map(|tool| tool.name().to_owned()).collect();
             Error::invalid(format!("no built-in tool is called {name:?}; there are: {}", known.join(", ")))
         })
     }

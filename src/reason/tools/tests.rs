@@ -21,6 +21,22 @@ fn host(function: impl Fn(&Value) -> Result<Vec<u8>> + Send + Sync + 'static, li
     Toolbox::new(vec![Arc::new(HostTool::new("ask", "Asks.", schema, function))], limits).unwrap()
 }
 
+#[test]
+fn a_host_function_leaves_a_record_that_says_the_same_of_it_and_cannot_be_called() {
+    let schema = json!({ "properties": { "q": { "type": "string", "description": "what" } }, "required": ["q"] });
+    let tool = HostTool::new("ask", "Asks \"it\".", schema, |_| Ok(b"said".to_vec()));
+    let record = tool.record();
+    let recorded = HostTool::recorded(&record).unwrap().unwrap();
+    assert_eq!(recorded.record(), record);
+    let [then, now] = [tool, recorded].map(|t| Toolbox::new(vec![Arc::new(t)], ToolLimits::default()).unwrap());
+    assert_eq!(then.about(), now.about());
+    assert_eq!((then.ask("ask", "x"), now.ask("ask", "x")), ("said".into(), "error: its program is not here".into()));
+    assert!(HostTool::recorded("calculator").is_none());
+    for damaged in ["host=", "host={", "host={}", r#"host={"name": 1, "about": "", "schema": {}}"#] {
+        assert!(HostTool::recorded(damaged).unwrap().is_err(), "{damaged}");
+    }
+}
+
 /// Golden: Python's datetime, and the legal definitions of units.
 #[test]
 fn the_built_in_tools_are_right() {

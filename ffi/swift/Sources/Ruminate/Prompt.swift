@@ -21,10 +21,16 @@ public struct Prompt: Sendable {
     let text: String?
     let tokens: [UInt32]
     let strategy: Strategy
+    var method: Method?
 
     /// A question, put through the model's chat template if it has one.
     public static func question(_ text: String, strategy: Strategy = .direct) -> Prompt {
         Prompt(kind: .question, text: text, tokens: [], strategy: strategy)
+    }
+
+    /// A question, put as `method` says; one of several calls is for searches alone.
+    public static func question(_ text: String, method: Method) -> Prompt {
+        Prompt(kind: .question, text: text, tokens: [], strategy: .direct, method: method)
     }
 
     /// A conversation: a JSON array of objects with `role` and `content`.
@@ -44,10 +50,13 @@ public struct Prompt: Sendable {
         prompt.kind = kind.rawValue
         prompt.strategy = strategy.rawValue
         prompt.text = texts.str(text)
-        return try tokens.withUnsafeBufferPointer { buffer in
-            prompt.tokens = buffer.baseAddress
-            prompt.n_tokens = buffer.count
-            return try body(&prompt)
+        prompt.method = method?.handle.raw
+        return try withExtendedLifetime(method) {
+            try tokens.withUnsafeBufferPointer { buffer in
+                prompt.tokens = buffer.baseAddress
+                prompt.n_tokens = buffer.count
+                return try body(&prompt)
+            }
         }
     }
 }
