@@ -32,6 +32,8 @@ pub struct Limits {
     pub template_output_bytes: usize,
     /// Work that rendering a chat template may do: instructions executed, plus one per 64 bytes of text made.
     pub template_fuel: u64,
+    /// Bytes of a grammar: a JSON schema, a pattern, all choices together.
+    pub grammar_bytes: usize,
     /// Transformer layers.
     pub layers: u32,
     /// Width of the residual stream, the feed-forward layer and one head, in elements.
@@ -67,6 +69,7 @@ impl Default for Limits {
             template_source_bytes: 64 << 10,
             template_output_bytes: 4 << 20,
             template_fuel: 1_000_000,
+            grammar_bytes: 256 << 10,
             layers: 1_024,
             width: 1 << 20,
             lora_rank: 4_096,

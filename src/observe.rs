@@ -67,7 +67,8 @@ pub enum Event<'a> {
         /// What the text from the prompt's end to here is worth, in [0, 1]: the judge's values of its steps as one, or how
         /// sure the model was of it.
         value: f64,
-        /// Why it stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence` or `interrupted`.
+        /// Why it stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence`,
+        /// `whole` (all that its grammar lets it be) or `interrupted`.
         end: &'a str,
         /// The answer found in the text from the prompt's end to here, if there was one.
         answer: Option<&'a str>,
@@ -75,6 +76,11 @@ pub enum Event<'a> {
         policy_tokens: u64,
         /// Milliseconds that the whole search has taken so far.
         wall_ms: f64,
+    },
+    /// The search's program learned something from elsewhere than the model, such as from a tool.
+    Learned {
+        /// All that it learned so far, as a text (`Outcome::journal`).
+        journal: &'a str,
     },
     /// A node was pruned: nothing will go on from it any more.
     NodeClosed {

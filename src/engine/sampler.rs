@@ -73,6 +73,20 @@ pub struct Sampled {
     pub logprob: f64,
 }
 
+/// The largest logit of a row, and the sum of the exponentials of all below it; the sums of blocks are in `Sampler::masses`.
+#[derive(Debug, Clone, Copy)]
+struct Weight {
+    peak: f32,
+    total: f64,
+}
+
+impl Weight {
+    fn sampled(self, row: Row<'_>, token: TokenId) -> Sampled {
+        let logit = row.logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        Sampled { token, logprob: f64::from(logit - self.peak) - self.total.ln() }
+    }
+}
+
 /// Draws tokens; keeps its buffers between draws.
 #[derive(Debug, Clone)]
 pub struct Sampler {
@@ -80,6 +94,8 @@ pub struct Sampler {
     isa: Isa,
     /// The blocks of a row that came without.
     own: Vec<LogitBlock>,
+    permitted: Vec<f32>,
+    permitted_blocks: Vec<LogitBlock>,
     penalized: Vec<f32>,
     penalized_blocks: Vec<LogitBlock>,
     tempered: Vec<LogitBlock>,
@@ -96,6 +112,8 @@ impl Sampler {
             params,
             isa: Isa::detect(),
             own: Vec::new(),
+            permitted: Vec::new(),
+            permitted_blocks: Vec::new(),
             penalized: Vec::new(),
             penalized_blocks: Vec::new(),
             tempered: Vec::new(),
@@ -122,22 +140,75 @@ impl Sampler {
 
     /// [`sample`](Self::sample) from a row of the engine, which saves the passes over the vocabulary: the same draw.
     pub fn sample_row(&mut self, row: Row<'_>, history: &[TokenId], uniform: f64) -> Result<Sampled> {
+        let weight = self.weigh(row)?;
+        let token = self.draw(row, Some(weight), history, uniform)?;
+        Ok(weight.sampled(row, token))
+    }
+
+    /// [`sample_row`](Self::sample_row) among the permitted tokens alone: token `i` is one if bit `i % 32` of `permitted[i / 32]` is
+    /// set. What top-k, top-p and min-p cut off is then counted among these. The log-probability stays that of the model.
+    pub fn sample_row_among(
+        &mut self,
+        row: Row<'_>,
+        permitted: &[u32],
+        history: &[TokenId],
+        uniform: f64,
+    ) -> Result<Sampled> {
+        let weight = self.weigh(row)?;
+        self.permit(row, permitted);
+        let (logits, blocks) = (std::mem::take(&mut self.permitted), std::mem::take(&mut self.permitted_blocks));
+        let token = self.draw(Row { logits: &logits, blocks: &blocks }, None, history, uniform);
+        (self.permitted, self.permitted_blocks) = (logits, blocks);
+        Ok(weight.sampled(row, token?))
+    }
+
+    fn weigh(&mut self, row: Row<'_>) -> Result<Weight> {
         let peak = softmax::peak(row.blocks)?;
         let total = softmax::masses(row.blocks, peak, 1.0, &mut self.masses);
-        let token = if self.penalize(row, history) {
+        Ok(Weight { peak, total })
+    }
+
+    /// A token of `row`, which was weighed last if its weight is given.
+    fn draw(&mut self, row: Row<'_>, weight: Option<Weight>, history: &[TokenId], uniform: f64) -> Result<TokenId> {
+        if self.penalize(row, history) {
             let (logits, blocks) = (std::mem::take(&mut self.penalized), std::mem::take(&mut self.penalized_blocks));
             let penalized = Row { logits: &logits, blocks: &blocks };
-            let token = softmax::peak(&blocks).map(|peak| {
-                let total = softmax::masses(&blocks, peak, 1.0, &mut self.masses);
-                self.choose(penalized, peak, total, uniform)
-            });
+            let token = self.weigh(penalized).map(|weight| self.choose(penalized, weight, uniform));
             (self.penalized, self.penalized_blocks) = (logits, blocks);
-            token?
-        } else {
-            self.choose(row, peak, total, uniform)
-        };
-        let logit = row.logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
-        Ok(Sampled { token, logprob: f64::from(logit - peak) - total.ln() })
+            return token;
+        }
+        let weight = weight.map_or_else(|| self.weigh(row), Ok)?;
+        Ok(self.choose(row, weight, uniform))
+    }
+
+    /// Fills `self.permitted` and its blocks: `row` with -inf for what is not permitted.
+    fn permit(&mut self, row: Row<'_>, permitted: &[u32]) {
+        const WORDS: usize = LOGIT_BLOCK / 32;
+        self.permitted.clear();
+        self.permitted.resize(row.logits.len(), f32::NEG_INFINITY);
+        self.permitted_blocks.clear();
+        self.permitted_blocks.resize(row.blocks.len(), LogitBlock::EMPTY);
+        let blocks = self.permitted.chunks_mut(LOGIT_BLOCK).zip(row.logits.chunks(LOGIT_BLOCK));
+        for ((to, from), (words, (block, whole))) in
+            blocks.zip(permitted.chunks(WORDS).zip(self.permitted_blocks.iter_mut().zip(row.blocks)))
+        {
+            if words.len() == WORDS && words.iter().all(|&word| word == u32::MAX) {
+                to.copy_from_slice(from);
+                *block = *whole;
+                continue;
+            }
+            if words.iter().all(|&word| word == 0) {
+                continue;
+            }
+            for ((to, from), &word) in to.chunks_mut(32).zip(from.chunks(32)).zip(words) {
+                for (i, (to, &from)) in to.iter_mut().zip(from).enumerate() {
+                    if word >> i & 1 == 1 {
+                        *to = from;
+                    }
+                }
+            }
+            row_logit_blocks(self.isa, to, std::slice::from_mut(block));
+        }
     }
 
     /// Fills `self.penalized` and its blocks, and returns true, when the penalty changes anything.
@@ -168,9 +239,8 @@ impl Sampler {
         true
     }
 
-    /// A token of `row`, whose largest logit is `peak` and whose exponentials add up to `total` and, by block, to
-    /// `self.masses`.
-    fn choose(&mut self, row: Row<'_>, peak: f32, total: f64, uniform: f64) -> TokenId {
+    /// A token of `row`, which was weighed last.
+    fn choose(&mut self, row: Row<'_>, Weight { peak, total }: Weight, uniform: f64) -> TokenId {
         let SamplerParams { temperature, top_k, top_p, min_p, .. } = self.params;
         if temperature == 0.0 {
             return most_likely(row, peak);

@@ -1,7 +1,7 @@
 //! One request of a method to the model.
 
 use super::desk::Reply;
-use crate::text::ChatMessage;
+use crate::text::{ChatMessage, Grammar};
 
 /// What is put to the model, and how its reply is drawn: as long as the search's own solutions may be, sampled as they are,
 /// neither a solution itself nor gone on from, unless said otherwise.
@@ -12,6 +12,7 @@ pub struct Ask {
     pub(super) max_tokens: Option<u64>,
     pub(super) stops: Vec<String>,
     pub(super) stop_at_answer: bool,
+    pub(super) grammar: Option<Grammar>,
     pub(super) greedy: bool,
     pub(super) solves: bool,
     pub(super) keep: bool,
@@ -34,7 +35,8 @@ impl Ask {
         Self::messages(vec![ChatMessage::new("user", text)])
     }
 
-    /// A reply to a conversation, which a user begins.
+    /// A reply to a conversation, which a user begins; [`Setting::turns`](super::Setting::turns) makes one of a prompt with an
+    /// example.
     pub fn messages(messages: Vec<ChatMessage>) -> Self {
         Self::of(Beginning::Messages(messages))
     }
@@ -69,6 +71,12 @@ impl Ask {
         self
     }
 
+    /// Holds what is drawn to a grammar.
+    #[must_use]
+    pub fn held_to(self, grammar: &Grammar) -> Self {
+        Self { grammar: Some(grammar.clone()), ..self }
+    }
+
     /// Takes the most likely tokens.
     #[must_use]
     pub fn greedy(self) -> Self {
@@ -95,6 +103,7 @@ impl Ask {
             max_tokens: None,
             stops: Vec::new(),
             stop_at_answer: false,
+            grammar: None,
             greedy: false,
             solves: false,
             keep: false,

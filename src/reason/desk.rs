@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -17,7 +18,7 @@ use super::tools::Toolbox;
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
 use crate::search::{Call, Proposal, Request, Thought, ThoughtEnd, ThoughtId};
-use crate::text::{ChatMessage, TokenId};
+use crate::text::{ChatMessage, Thinking, TokenId};
 
 /// The place of one method in one search.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub(super) struct Shared {
 pub struct Reply {
     thought: Arc<Thought>,
     messages: Arc<Vec<ChatMessage>>,
+    /// Where in the thought's text the answer to the request stands, behind thinking.
+    visible: Range<usize>,
     /// What this turn said before, where the reply goes on in the middle of one.
     before: Arc<str>,
     /// Where its KV is kept.
@@ -83,6 +86,9 @@ impl<'a> Desk<'a> {
         }
         let known = lock(&self.shared).journal.recall(name, input);
         known.unwrap_or_else(|| {
+            if self.setting.resources().replayed {
+                return "error: this was not said when the search was recorded".to_owned();
+            }
             let said = self.tools.call(name, input, &interrupt);
             // A call that was given up with the search is made again when that goes on.
             if interrupt.check().is_ok() {
@@ -109,6 +115,12 @@ impl<'a> Desk<'a> {
         all(asked)
     }
 
+    /// Says that at most `n` more solutions will be put forward: where a majority decides and these cannot change it any more, or
+    /// [`SearchParams::early_stop`](crate::search::SearchParams::early_stop) is content, the search ends.
+    pub fn expect(&self, n: usize) {
+        lock(&self.shared).requests.push(Request::Expect(n));
+    }
+
     /// Asks for `n` solutions and puts each forward as it comes.
     pub fn vote(&self, ask: &Ask, n: usize) -> impl Future<Output = Result<()>> + Send + use<'a> {
         let each = |asked: Asked| {
@@ -119,6 +131,7 @@ impl<'a> Desk<'a> {
                 Ok(())
             }
         };
+        self.expect(n);
         let asked: Vec<_> = (0..n).map(|_| each(self.ask(ask.clone()))).collect();
         let all = all(asked);
         async move { all.await.map(drop) }
@@ -148,13 +161,16 @@ impl<'a> Desk<'a> {
             max_tokens: ask.max_tokens,
             stops: ask.stops.clone(),
             stop_at_answer: ask.stop_at_answer,
+            grammar: ask.grammar.clone(),
             greedy: ask.greedy,
             solves: ask.solves,
             keep: ask.keep,
             ..Call::new(id, prompt)
         };
         lock(&self.shared).requests.push(Request::Think(call));
-        Ok(Waiting { id, messages, before, keep: ask.keep, shared: self.shared.clone() })
+        let thinking = self.setting.params().thinking.clone();
+        let thinking = thinking.filter(|_| matches!(ask.beginning, Beginning::Messages(_) | Beginning::After(..)));
+        Ok(Waiting { id, messages, before, thinking, keep: ask.keep, shared: self.shared.clone() })
     }
 
     /// Where the reply goes on from, and what stands in between.
@@ -197,7 +213,7 @@ impl Reply {
     /// The reply without white space around it and without the text that ended it; thinking that the model marked as such
     /// is not part of it.
     pub fn text(&self) -> &str {
-        visible(&self.thought.text).trim()
+        self.thought.text.get(self.visible.clone()).unwrap_or_default().trim()
     }
 
     /// The text up to the first of `stops`.
@@ -256,6 +272,7 @@ struct Waiting {
     id: ThoughtId,
     messages: Vec<ChatMessage>,
     before: Arc<str>,
+    thinking: Option<Thinking>,
     keep: bool,
     shared: Arc<Mutex<Shared>>,
 }
@@ -270,7 +287,12 @@ impl Future for Asked {
         };
         let Some(thought) = lock(&waiting.shared).replies.remove(&waiting.id) else { return Poll::Pending };
         let kept = waiting.keep.then(|| Arc::new(Kept { id: waiting.id, shared: waiting.shared.clone() }));
+        let visible = match &waiting.thinking {
+            Some(thinking) => thinking.answer_in(&thought.text),
+            None => visible(&thought.text),
+        };
         Poll::Ready(Ok(Reply {
+            visible,
             thought: Arc::new(thought),
             messages: Arc::new(std::mem::take(&mut waiting.messages)),
             before: waiting.before.clone(),
@@ -309,7 +331,8 @@ pub(super) fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What stands behind thinking that the model marked as such.
-fn visible(text: &str) -> &str {
-    text.rsplit_once("</think>").map_or(text, |(_, after)| after)
+/// What stands behind thinking that is marked in the most usual way, where the model's template does not speak of it.
+fn visible(text: &str) -> Range<usize> {
+    const CLOSE: &str = "</think>";
+    text.rfind(CLOSE).map_or(0, |at| at + CLOSE.len())..text.len()
 }

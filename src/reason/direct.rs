@@ -15,6 +15,10 @@ impl Strategy for Direct {
         "The question alone, for models that reason without being told to"
     }
 
+    fn answer_mark(&self) -> &'static str {
+        ""
+    }
+
     fn cost(&self) -> &'static str {
         "1 prompt; n solutions or what the search algorithm draws"
     }

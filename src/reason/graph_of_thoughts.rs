@@ -23,13 +23,20 @@ const BEST: usize = 10;
 const UNSCORED: f64 = 0.5;
 
 impl GraphOfThoughts {
+    /// Its name.
+    pub const NAME: &'static str = "graph-of-thoughts";
     /// With the usual graph. The paper has one for each task.
     pub const PUBLISHED: Self = Self { graph: None, rating_tokens: 120 };
+
+    /// With this graph.
+    pub fn with(graph: Graph) -> Self {
+        Self { graph: Some(graph), ..Self::PUBLISHED }
+    }
 }
 
 impl Strategy for GraphOfThoughts {
     fn name(&self) -> &'static str {
-        "graph-of-thoughts"
+        Self::NAME
     }
 
     fn about(&self) -> &'static str {
@@ -38,6 +45,11 @@ impl Strategy for GraphOfThoughts {
 
     fn cost(&self) -> &'static str {
         "as the graph says; the usual one has 4 solutions, 8 ratings, 2 put together, 2 refined, 4 ratings"
+    }
+
+    fn detail(&self) -> String {
+        let graph = self.graph.as_ref().and_then(|graph| serde_json::to_string(graph).ok());
+        graph.unwrap_or_default()
     }
 
     fn steps(&self) -> Option<&dyn Steps> {

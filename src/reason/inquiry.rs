@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use super::Strategy;
 use super::conversation::Scribe;
 use super::prompt::prompt;
-use super::prompts::Prompts;
+use super::prompts::{Prompts, TURN};
 use super::run::Run;
 use super::strategy::Steps;
 use super::tools::Toolbox;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::observe::{CancelToken, Observer};
-use crate::reward::Judge;
+use crate::reward::{Judge, answer};
 use crate::search::{Outcome, Search, SearchParams};
-use crate::text::{ChatTemplate, TokenId, Tokenizer};
+use crate::text::{ChatMessage, ChatTemplate, TokenId, Tokenizer};
 
 /// What strategies may use beside the model.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Resources {
     pub tools: Toolbox,
     /// What tools said in an earlier run of the same search ([`Outcome::journal`]): it is not asked again.
     pub journal: String,
+    /// The search is run again to be compared: tools whose words are kept are not called, whatever the journal lacks.
+    pub replayed: bool,
 }
 
 /// A question with everything that decides how it is put.
@@ -62,7 +64,11 @@ impl<'a> Inquiry<'a> {
             None => prompt(strategy, question, tokenizer, template)?,
         };
         let (words, tools) = (resources.prompts.changed(), &resources.tools);
-        let key = format!("{} {question:?} {words:?} {tools:?}", strategy.name());
+        let key = format!("{} {question:?} {words:?} {tools:?}{}", strategy.name(), strategy.detail());
+        if params.grammar.is_some() && strategy.steps().is_some_and(|steps| !steps.says_answers()) {
+            let message = format!("answers of {} are computed and cannot be held to a grammar", strategy.name());
+            return Err(Error::unsupported(message));
+        }
         let setting = Setting { question, scribe, stem: prompt.clone(), params, resources, key };
         Ok(Self { strategy, prompt, setting })
     }
@@ -125,6 +131,22 @@ impl<'a> Setting<'a> {
         let mut values: BTreeMap<&str, &str> = about.iter().copied().collect();
         values.insert("question", self.question);
         self.resources.prompts.words(name, &values)
+    }
+
+    /// The same as a conversation: the template's `{{ turn }}` ends a user's message and begins a reply, or the other way round, so
+    /// that an example stands in turns of its own.
+    pub fn turns(&self, name: &str, about: &[(&str, &str)]) -> Result<Vec<ChatMessage>> {
+        let words = self.words(name, about)?;
+        let roles = ["user", "assistant"].into_iter().cycle();
+        Ok(words.split(TURN).zip(roles).map(|(words, role)| ChatMessage::new(role, words.trim())).collect())
+    }
+
+    /// The answer that a text marks as such: the part that the search's grammar is about, if there is one.
+    pub fn answer_in(&self, text: &str) -> Option<String> {
+        match &self.params.grammar {
+            Some(grammar) => grammar.part(text).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()),
+            None => answer::extract(text).filter(|found| found.marked).map(|found| found.answer.text().to_owned()),
+        }
     }
 
     pub(super) fn scribe(&self) -> Scribe<'a> {

@@ -39,6 +39,11 @@ impl Journal {
         if entries.is_empty() { String::new() } else { serde_json::to_string(&entries).unwrap_or_default() }
     }
 
+    /// How often something was said.
+    pub fn count(&self) -> usize {
+        self.said.len()
+    }
+
     /// What the earlier run was told by this call, if it is the next that it made.
     pub fn recall(&mut self, tool: &str, input: &str) -> Option<String> {
         self.ahead.front().filter(|entry| entry.tool == tool && entry.input == input)?;

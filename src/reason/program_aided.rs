@@ -6,6 +6,7 @@ use super::strategy::{Running, Steps};
 use super::{Ask, Strategy, calc};
 use crate::error::Result;
 use crate::search::Proposal;
+use crate::text::ChatMessage;
 
 /// A program for the answer, mended where it cannot be run.
 #[derive(Debug, Clone)]
@@ -44,17 +45,22 @@ impl Steps for ProgramAided {
     fn run<'a>(&'a self, desk: Desk<'a>) -> Running<'a> {
         Box::pin(self.go(desk))
     }
+
+    fn says_answers(&self) -> bool {
+        false
+    }
 }
 
 impl ProgramAided {
     async fn go(&self, desk: Desk<'_>) -> Result<()> {
-        let words = desk.setting().words("program", &[])?;
-        let lines: Vec<_> = (0..desk.setting().params().n).map(|_| self.line(desk.clone(), words.clone())).collect();
+        let (turns, n) = (desk.setting().turns("program", &[])?, desk.setting().params().n);
+        desk.expect(n);
+        let lines: Vec<_> = (0..n).map(|_| self.line(desk.clone(), turns.clone())).collect();
         all(lines).await.map(drop)
     }
 
-    async fn line(&self, desk: Desk<'_>, words: String) -> Result<()> {
-        let mut reply = desk.ask(Ask::user(words).kept()).await?;
+    async fn line(&self, desk: Desk<'_>, turns: Vec<ChatMessage>) -> Result<()> {
+        let mut reply = desk.ask(Ask::messages(turns).kept()).await?;
         for repair in 0..=self.repairs {
             let fault = match calc::run(&program(reply.text())) {
                 Ok(run) => {

@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::storage;
 
+/// In the words of a prompt: where a turn ends and the other side's begins.
+pub(super) const TURN: char = '\u{1D}';
+
 /// The file name's end.
 const EXTENSION: &str = ".txt";
 
@@ -92,13 +95,14 @@ impl Prompts {
     }
 
     /// The words of a prompt: its template with `values` filled in. `{{ cut }}` in it marks where what other prompts say too
-    /// ends.
+    /// ends, `{{ turn }}` where a turn does.
     pub fn words(&self, name: &str, values: &BTreeMap<&str, &str>) -> Result<String> {
         let source = self.changed.get(name).map_or_else(|| built_in(name), |source| Ok(source.as_str()))?;
-        // Only a template marks cuts.
+        // Only a template marks cuts and turns.
         let mut values: BTreeMap<&str, String> =
-            values.iter().map(|(&name, value)| (name, value.replace(CUT, " "))).collect();
+            values.iter().map(|(&name, value)| (name, value.replace([CUT, TURN], " "))).collect();
         values.insert("cut", CUT.to_string());
+        values.insert("turn", TURN.to_string());
         let values = Value::from_pairs(values);
         let environment = environment(Limits::default().template_fuel)?;
         let rendered = environment.render_str(source, values).map_err(|e| failed(name, e))?;
@@ -146,7 +150,7 @@ mod tests {
     use super::*;
 
     fn values() -> BTreeMap<&'static str, &'static str> {
-        let names = ["question", "solved", "step", "steps", "choices", "n", "solutions", "tools", "fault"];
+        let names = ["question", "solved", "step", "steps", "choices", "n", "solutions", "tools", "example", "fault"];
         names.into_iter().map(|name| (name, "<<it>>")).collect()
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Run<'a> {
     vote: Vote,
     method: Option<Running<'a>>,
     shared: Arc<Mutex<Shared>>,
+    /// Entries of the journal that were told of.
+    told: usize,
 }
 
 impl<'a> Run<'a> {
@@ -25,7 +27,7 @@ impl<'a> Run<'a> {
         let shared = Arc::new(Mutex::new(Shared { journal: Journal::open(&resources.journal)?, ..Shared::default() }));
         let tools = Arc::new(resources.tools.fresh());
         let method = steps.run(Desk::new(setting, tools, shared.clone()));
-        Ok(Self { name: setting.key(), vote: steps.vote(), method: Some(method), shared })
+        Ok(Self { name: setting.key(), vote: steps.vote(), method: Some(method), shared, told: 0 })
     }
 }
 
@@ -55,6 +57,12 @@ impl Program for Run<'_> {
 
     fn journal(&self) -> String {
         lock(&self.shared).journal.text()
+    }
+
+    fn news(&mut self) -> Option<String> {
+        let shared = lock(&self.shared);
+        let said = shared.journal.count();
+        (std::mem::replace(&mut self.told, said) < said).then(|| shared.journal.text())
     }
 
     fn recall(&mut self, journal: &str) -> Result<()> {

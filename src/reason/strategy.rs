@@ -39,6 +39,18 @@ pub trait Strategy: Sync {
         true
     }
 
+    /// What beside its name decides what it does, as a text, for traces and saved searches; empty for those that a name makes
+    /// ([`by_name`]).
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    /// What stands before the answer in the words that it asks for; empty where the answer is all that is said. A grammar of answers
+    /// begins behind it.
+    fn answer_mark(&self) -> &'static str {
+        "####"
+    }
+
     /// The method, of a strategy that is more than a prompt.
     fn steps(&self) -> Option<&dyn Steps> {
         None
@@ -49,6 +61,11 @@ pub trait Strategy: Sync {
 pub trait Steps: Sync {
     /// Goes through the method at `desk`. What it asks for may depend on nothing but replies.
     fn run<'a>(&'a self, desk: Desk<'a>) -> Running<'a>;
+
+    /// Whether the answers are what the model says, which [`SearchParams::grammar`](crate::search::SearchParams::grammar) can hold.
+    fn says_answers(&self) -> bool {
+        true
+    }
 
     /// How the solutions that it puts forward become one answer, unless the search says.
     fn vote(&self) -> Vote {

@@ -19,7 +19,7 @@ pub struct Answer {
 pub enum Class {
     /// A number, compared exactly: `0.5`, `1/2` and `\frac{1}{2}` are one class.
     Number(Rational),
-    /// Anything else, without white space and in lower case.
+    /// Anything else, without white space and in lower case unless it is to be exact.
     Text(String),
 }
 
@@ -42,6 +42,11 @@ impl Answer {
         }
         let class: String = clean.split_whitespace().collect::<String>().to_lowercase();
         if class.is_empty() { None } else { Some(Self { text: clean, class: Class::Text(class) }) }
+    }
+
+    /// An answer that equals those of exactly the same `meaning`.
+    pub fn exactly(text: &str, meaning: String) -> Self {
+        Self { text: text.to_owned(), class: Class::Text(meaning) }
     }
 
     /// How to show it.

@@ -8,7 +8,7 @@ use crate::engine::{Branch, Row, Sampler};
 use crate::error::Result;
 use crate::observe::{Event, Observer};
 use crate::reward::{Draw, Features};
-use crate::text::TokenId;
+use crate::text::{Guide, TokenId};
 
 /// Where a node ends, if nothing else ends it first.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub(super) enum Until {
     Tokens(u64),
     /// When the text holds one of these.
     Markers(Vec<String>),
+    /// When the text holds one of these, which is taken off again.
+    Before(Vec<String>),
     /// With the solution.
     Solution,
     /// Before the first token: it is part of a prompt.
@@ -45,11 +47,15 @@ pub(super) struct Growth<S> {
     pub confidence: bool,
     /// Whether a complete `#### answer` line ends it.
     pub stop_at_answer: bool,
+    /// Holds its next tokens to a grammar.
+    pub guide: Option<Guide>,
     /// Tokens that it may draw, and why it ends there.
     pub cap: u64,
     pub cap_end: End,
     /// Half a code point, between tokens.
     pub stream: S,
+    /// Where in the node's text each of its tokens ends.
+    pub ends: Vec<usize>,
     /// Text before the node, as far as the answer's line may reach back.
     pub before: String,
     /// The last tokens of the prompt and of the path and all of its own: what the repetition penalty looks back on.
@@ -95,7 +101,13 @@ impl<S> Lane<S> {
     ) -> Result<Option<End>> {
         let growth = &mut self.growth;
         let uniform = node.stream.uniform(node.tokens.len() as u64);
-        let sampled = sampler.sample_row(drawn.row, &growth.history, uniform)?;
+        let sampled = match &mut growth.guide {
+            Some(guide) => {
+                let permitted = guide.permitted()?;
+                sampler.sample_row_among(drawn.row, permitted.words(), &growth.history, uniform)?
+            }
+            None => sampler.sample_row(drawn.row, &growth.history, uniform)?,
+        };
         let entropy = if drawn.entropy { sampler.entropy(drawn.row)? } else { f64::NAN };
         node.tokens.push(sampled.token);
         let confidence = if growth.confidence { sampler.confidence(drawn.row)? } else { f64::NAN };
@@ -110,6 +122,7 @@ impl<S> Lane<S> {
         self.feed.push(sampled.token);
         let before = node.text.len();
         let end = growth.end_of(node, sampled.token, vocabulary, rules);
+        let end = growth.follow(sampled.token, end)?;
         if let Some(text) = node.text.get(before..).filter(|text| !text.is_empty()) {
             observer.event(&Event::NodeText { node: growth.node.number(), text });
         }
@@ -137,6 +150,7 @@ impl<S> Growth<S> {
         }
         let from = node.text.len();
         vocabulary.append(&mut self.stream, token, &mut node.text);
+        self.ends.push(node.text.len());
         if self.stop_at_answer && self.completes_answer(&node.text, from) {
             return Some(End::Answer);
         }
@@ -144,9 +158,17 @@ impl<S> Growth<S> {
             Until::Step => rules.step.is_complete(&node.text, node.open_step().1),
             Until::Tokens(most) => node.draws.len() as u64 >= *most,
             Until::Markers(markers) => markers.iter().any(|marker| ends_with_new(&node.text, marker, from)),
+            Until::Before(marks) => node.cut(marks, &self.ends),
             Until::Solution | Until::Prompt => false,
         };
         done.then_some(End::Step)
+    }
+
+    /// Tells the grammar of the token, and says whether the text is whole with it.
+    fn follow(&mut self, token: TokenId, end: Option<End>) -> Result<Option<End>> {
+        let Some(guide) = self.guide.as_mut().filter(|_| end != Some(End::Eog)) else { return Ok(end) };
+        guide.advance(token)?;
+        Ok(if guide.is_done() { Some(End::Whole) } else { end })
     }
 
     /// The line of the answer may have begun before this node.

@@ -42,7 +42,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::observe::{CancelToken, Observer};
 use crate::reward::Judge;
-use crate::text::TokenId;
+use crate::text::{Grammar, Thinking, TokenId};
 
 /// How to search. Traces keep it whole, so that a search can be run again; what an older one lacks has its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,13 @@ pub struct SearchParams {
     pub deep_conf: DeepConfParams,
     /// Ends a solution after a complete line `#### answer`.
     pub stop_at_answer: bool,
+    /// How the model marks its thinking: answers are looked for behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<Thinking>,
+    /// What solutions, or their ends, have to be; their answer is then the part that the grammar is about, of a solution that came to
+    /// its end. [`stop_at_answer`](Self::stop_at_answer) counts for nothing beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<Grammar>,
     /// Decides every random number.
     pub seed: u64,
     /// What may be spent.
@@ -109,6 +116,8 @@ impl Default for SearchParams {
             budget_forcing: BudgetForcingParams::default(),
             deep_conf: DeepConfParams::default(),
             stop_at_answer: true,
+            thinking: None,
+            grammar: None,
             seed: 0,
             budget: Budget::default(),
         }
@@ -171,6 +180,11 @@ impl SearchParams {
             (forcing.max_thinking > 0, "budget forcing: max_thinking must be at least 1"),
             (forcing.waits == 0 || !forcing.wait.is_empty(), "budget forcing: the text of a wait is empty"),
             (!forcing.answer.is_empty(), "budget forcing: the text that asks for the answer is empty"),
+            (
+                forcing.early_exit.is_none_or(share),
+                "budget forcing: the confidence of an early exit lies between 0 and 1",
+            ),
+            (forcing.probe_tokens > 0, "budget forcing: an early exit is tried every 1 or more tokens"),
             (deep_conf.warm_up > 0 && deep_conf.window > 0, "deep-conf: warm_up and window must be at least 1"),
             (share(deep_conf.keep) && deep_conf.keep > 0.0, "deep-conf: keep lies in (0, 1]"),
         ] {

@@ -13,6 +13,8 @@ pub struct Outcome {
     pub answer: Option<String>,
     /// The text that gave the answer, or the best text without one. Empty when nothing could be produced.
     pub text: String,
+    /// Whether `text` came to its end. With a grammar a text that did not has no answer.
+    pub complete: bool,
     /// What `text` is worth: the judge's values of its steps as one. Without a judge its confidence: the geometric mean of
     /// its tokens' probabilities under the model. `None` without tokens.
     pub score: Option<f64>,

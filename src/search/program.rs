@@ -3,7 +3,7 @@
 use super::Vote;
 use crate::error::Result;
 use crate::observe::Interrupt;
-use crate::text::TokenId;
+use crate::text::{Grammar, TokenId};
 
 /// Says what is grown, in place of an algorithm.
 ///
@@ -34,6 +34,11 @@ pub trait Program: Send {
         String::new()
     }
 
+    /// The journal, if it has grown since the last call.
+    fn news(&mut self) -> Option<String> {
+        None
+    }
+
     /// Takes over the journal of the same program in an earlier run, before it is asked for anything. An error refuses it.
     fn recall(&mut self, journal: &str) -> Result<()> {
         let _ = journal;
@@ -59,6 +64,9 @@ pub enum Request {
     PutForward(Proposal),
     /// Nothing of what was put forward counts any more.
     Withdraw,
+    /// At most so many more solutions will be put forward: where a majority decides and they cannot change it, or
+    /// [`SearchParams::early_stop`](super::SearchParams::early_stop) is content, the search ends.
+    Expect(usize),
     /// Nothing will go on from this thought any more.
     LetGo(ThoughtId),
 }
@@ -81,6 +89,9 @@ pub struct Call {
     pub stops: Vec<String>,
     /// Whether a complete line `#### answer` ends the reply.
     pub stop_at_answer: bool,
+    /// What the drawn part of the reply has to be. Without it a reply that [solves](Self::solves) is held to
+    /// [`SearchParams::grammar`](super::SearchParams::grammar).
+    pub grammar: Option<Grammar>,
     /// Takes the most likely tokens instead of drawing them.
     pub greedy: bool,
     /// Whether the reply is a solution of the search's question: a judge looks at it, and its answer stands while nothing is
@@ -101,6 +112,7 @@ impl Call {
             max_tokens: None,
             stops: Vec::new(),
             stop_at_answer: false,
+            grammar: None,
             greedy: false,
             solves: false,
             keep: false,
@@ -130,7 +142,7 @@ pub struct Thought {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThoughtEnd {
-    /// The model ended it, or its answer is complete.
+    /// The model ended it, its answer is complete, or it is all that its grammar lets it be.
     Complete,
     /// One of the texts that end it stands there.
     Stop,

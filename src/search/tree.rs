@@ -2,7 +2,7 @@
 
 use crate::engine::Stream;
 use crate::reward::{Aggregation, Draw, StepId};
-use crate::text::TokenId;
+use crate::text::{Grammar, Thinking, TokenId};
 
 /// A node of one tree. Numbers follow the order in which nodes were asked for, whatever the schedule; 0 is the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,11 +31,13 @@ pub(super) enum End {
     Interrupted,
     /// It is part of a prompt, from which nothing is drawn.
     Prompt,
+    /// It is all that its grammar lets it be.
+    Whole,
 }
 
 impl End {
     /// Every reason, as in reports.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Eog, "eog"),
         (Self::Answer, "answer"),
         (Self::Step, "step"),
@@ -46,6 +48,7 @@ impl End {
         (Self::Confidence, "confidence"),
         (Self::Interrupted, "interrupted"),
         (Self::Prompt, "prompt"),
+        (Self::Whole, "whole"),
     ];
 
     /// The name used in reports.
@@ -55,7 +58,7 @@ impl End {
 
     /// Whether the text came to an end of its own.
     pub fn is_complete(self) -> bool {
-        matches!(self, Self::Eog | Self::Answer)
+        matches!(self, Self::Eog | Self::Answer | Self::Whole)
     }
 }
 
@@ -67,6 +70,17 @@ pub(super) struct Mark {
     pub bytes: usize,
     /// The judge's value.
     pub score: Option<f32>,
+}
+
+/// What of a text the search's grammar is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Nothing: it is held to no grammar, or to one of its own.
+    No,
+    /// All of it, or what stands behind the grammar's marker.
+    Text,
+    /// The node's own text from this byte on.
+    From(usize),
 }
 
 /// A run of tokens drawn one after another.
@@ -82,6 +96,9 @@ pub(super) struct Node {
     pub forced: usize,
     /// It is part of a prompt: what comes below it is another text than what stands above.
     pub prompt: bool,
+    pub held: Held,
+    /// Its last tokens that make the mark which ended it: they are no part of what goes on.
+    pub dropped: usize,
     /// One for each drawn token.
     pub draws: Vec<Draw>,
     /// The tokens' text, whole code points only.
@@ -105,6 +122,9 @@ pub(super) struct Node {
 pub(super) struct Tree {
     nodes: Vec<Node>,
     aggregation: Aggregation,
+    /// What solutions are held to.
+    grammar: Option<Grammar>,
+    thinking: Option<Thinking>,
     newly_closed: Vec<NodeId>,
 }
 
@@ -112,7 +132,22 @@ impl Tree {
     /// A tree of the root alone.
     pub fn new(seed: u64, aggregation: Aggregation) -> Self {
         let root = Node::new(None, Stream::new(seed));
-        Self { nodes: vec![root], aggregation, newly_closed: Vec::new() }
+        Self { nodes: vec![root], aggregation, grammar: None, thinking: None, newly_closed: Vec::new() }
+    }
+
+    /// The same with how answers are found in texts.
+    pub fn reading(self, grammar: Option<Grammar>, thinking: Option<Thinking>) -> Self {
+        Self { grammar, thinking, ..self }
+    }
+
+    /// What of a text stands behind the model's thinking.
+    pub fn visible<'t>(&self, text: &'t str) -> &'t str {
+        self.thinking.as_ref().map_or(text, |thinking| thinking.visible(text))
+    }
+
+    /// What solutions are held to.
+    pub fn grammar(&self) -> Option<&Grammar> {
+        self.grammar.as_ref()
     }
 
     pub fn root(&self) -> NodeId {
@@ -261,6 +296,8 @@ impl Node {
             tokens: Vec::new(),
             forced: 0,
             prompt: false,
+            held: Held::No,
+            dropped: 0,
             draws: Vec::new(),
             text: String::new(),
             logprob: 0.0,
@@ -272,9 +309,20 @@ impl Node {
         }
     }
 
-    /// Its tokens but for an end token that the model drew.
+    /// Its tokens but for an end token or a mark that the model drew.
     fn lasting_tokens(&self) -> impl Iterator<Item = &TokenId> {
-        self.tokens.iter().take(self.tokens.len() - usize::from(self.end == Some(End::Eog)))
+        let dropped = self.dropped.max(usize::from(self.end == Some(End::Eog)));
+        self.tokens.iter().take(self.tokens.len().saturating_sub(dropped))
+    }
+
+    /// Takes the first of `marks` in the text off it, with the tokens that make it; `ends` says where in the text each of the tokens
+    /// ends. Whether there was one.
+    pub fn cut(&mut self, marks: &[String], ends: &[usize]) -> bool {
+        let Some(at) = marks.iter().filter_map(|mark| self.text.find(mark.as_str())).min() else { return false };
+        let kept = ends.partition_point(|&end| end <= at);
+        self.dropped = self.tokens.len().saturating_sub(kept);
+        self.text.truncate(kept.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0));
+        true
     }
 
     /// Where the step after the last complete one begins: tokens and bytes.

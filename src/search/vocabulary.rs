@@ -1,7 +1,7 @@
 //! What a search needs to know of the vocabulary.
 
-use crate::error::Result;
-use crate::text::{EncodeOptions, StreamDecoder, TokenId, Tokenizer};
+use crate::error::{Error, Result};
+use crate::text::{EncodeOptions, Grammar, Guide, StreamDecoder, TokenId, Tokenizer};
 
 /// Tokens to text, and which tokens end it.
 pub trait Vocabulary {
@@ -16,6 +16,12 @@ pub trait Vocabulary {
 
     /// The tokens of a text that is put into the model's mouth; control tokens that it spells out are read as such.
     fn encode(&self, text: &str) -> Result<Vec<TokenId>>;
+
+    /// What holds a text to `grammar`. [`Unsupported`](crate::ErrorKind::Unsupported) by a vocabulary that has none.
+    fn guide(&self, grammar: &Grammar) -> Result<Guide> {
+        let _ = grammar;
+        Err(Error::unsupported("this vocabulary takes no grammars"))
+    }
 
     /// Whether `token` ends the generation.
     fn is_eog(&self, token: TokenId) -> bool;
@@ -41,6 +47,10 @@ impl Vocabulary for Tokenizer {
 
     fn encode(&self, text: &str) -> Result<Vec<TokenId>> {
         Tokenizer::encode(self, text, EncodeOptions { add_special: false, parse_special: true })
+    }
+
+    fn guide(&self, grammar: &Grammar) -> Result<Guide> {
+        Tokenizer::guide(self, grammar)
     }
 
     fn is_eog(&self, token: TokenId) -> bool {

@@ -115,6 +115,17 @@ impl<T: Copy> Tally<T> {
         ranking
     }
 
+    /// Whether `left` more votes could not change the majority.
+    pub fn is_settled(&self, left: usize) -> bool {
+        let mut votes: Vec<usize> = self.classes.iter().map(|class| class.votes).collect();
+        votes.sort_unstable_by(|a, b| b.cmp(a));
+        match votes.as_slice() {
+            [] => false,
+            // With equal votes the better text would win.
+            [first, rest @ ..] => *first > rest.first().copied().unwrap_or(0).saturating_add(left),
+        }
+    }
+
     /// Whether `rule` calls for no further sample.
     pub fn is_decided(&self, rule: &EarlyStop) -> bool {
         match *rule {
@@ -207,6 +218,15 @@ mod tests {
             ("--7777", true),
         ] {
             assert_eq!(tally(answers).is_decided(&rule), decided, "{answers}");
+        }
+    }
+
+    #[test]
+    fn a_majority_is_settled_when_all_that_may_come_could_not_reach_it() {
+        for (answers, left, settled) in
+            [("", 0, false), ("7", 0, true), ("7", 1, false), ("777", 2, true), ("771", 1, false), ("7771", 1, true)]
+        {
+            assert_eq!(tally(answers).is_settled(left), settled, "{answers} {left}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! GGUF files say little about roles, so that llama.cpp goes by well-known texts (`llama_vocab::impl::load`); the same
 //! texts count here. Where several candidates of one role are present, the first of the list is taken.
 
+use super::chat::MARKS;
 use super::source::VocabSource;
 use super::vocab::{Kind, Vocab};
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ pub(crate) struct Special {
     pub add_eos: bool,
     /// End of generation, sorted.
     eog: Vec<TokenId>,
+    /// Control tokens that mark thinking, sorted: part of what the model says.
+    marks: Vec<TokenId>,
 }
 
 const END_OF_TURN: [&str; 11] = [
@@ -127,7 +130,10 @@ impl Special {
         eog.sort_unstable();
         eog.dedup();
 
-        let mut special = Self { bos, eos, eot, unknown, add_bos: false, add_eos: false, eog };
+        let mut marks: Vec<TokenId> = MARKS.iter().filter_map(|text| vocab.find(text)).collect();
+        marks.retain(|id| !eog.contains(id));
+        marks.sort_unstable();
+        let mut special = Self { bos, eos, eot, unknown, add_bos: false, add_eos: false, eog, marks };
         special.take_back(vocab);
         special.add_bos = added(source.add_bos_token, adds_bos, bos, "add_bos_token", "beginning")?;
         special.add_eos = added(source.add_eos_token, false, eos, "add_eos_token", "end")?;
@@ -136,6 +142,16 @@ impl Special {
 
     pub(crate) fn is_eog(&self, id: TokenId) -> bool {
         self.eog.binary_search(&id).is_ok()
+    }
+
+    /// Tokens that end generation, in the order of their numbers.
+    pub(crate) fn ends(&self) -> &[TokenId] {
+        &self.eog
+    }
+
+    /// Whether it is written although it is a control token.
+    pub(crate) fn is_mark(&self, id: TokenId) -> bool {
+        self.marks.binary_search(&id).is_ok()
     }
 
     /// Texts that end generation in one family and mean something else in another.

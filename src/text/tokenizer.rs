@@ -6,6 +6,7 @@ pub use self::parts::{Encoded, Part};
 
 use super::bpe::{Bpe, Scratch};
 use super::byte_map::byte_of;
+use super::grammar::{Grammar, Guide, Guides};
 use super::partition::{Fragment, Partition};
 use super::pre::PreTokenizer;
 use super::source::VocabSource;
@@ -28,6 +29,18 @@ pub struct Tokenizer {
     add_space_prefix: bool,
     rendered: Rendered,
     prompt_bytes: usize,
+    guides: Guides,
+}
+
+/// How a token may stand in a text that is held to a grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling<'t> {
+    /// As these bytes.
+    Text(&'t [u8]),
+    /// As itself, by its name.
+    Control(&'t [u8]),
+    /// Not at all.
+    None,
 }
 
 #[derive(Debug)]
@@ -67,7 +80,8 @@ impl Tokenizer {
             None => Method::Spm(Spm::new(&vocab, &special)),
         };
         let prompt_bytes = limits.prompt_bytes;
-        Ok(Self { vocab, special, partition, method, add_space_prefix, rendered, prompt_bytes })
+        let guides = Guides::default();
+        Ok(Self { vocab, special, partition, method, add_space_prefix, rendered, prompt_bytes, guides })
     }
 
     /// The token ids of `text`; `O(n log n)` in its length. A text above `Limits::prompt_bytes` is an error.
@@ -161,6 +175,27 @@ impl Tokenizer {
         self.special.is_eog(id)
     }
 
+    /// What holds a text to `grammar`, before its first token. Errors: [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a
+    /// grammar that is wrong or too large, [`Unsupported`](crate::ErrorKind::Unsupported) in a build without grammars.
+    pub fn guide(&self, grammar: &Grammar) -> Result<Guide> {
+        self.guides.guide(self, grammar)
+    }
+
+    /// Tokens that end generation, in the order of their numbers.
+    pub(super) fn ends(&self) -> &[TokenId] {
+        self.special.ends()
+    }
+
+    pub(super) fn spelling(&self, id: TokenId) -> Spelling<'_> {
+        let bytes = self.rendered.get(id).unwrap_or_default();
+        match self.vocab.kind(id) {
+            Some(kind) if kind.is(Kind::CONTROL) && !self.special.is_mark(id) => Spelling::Control(bytes),
+            Some(kind) if kind.is(Kind::CONTROL) => Spelling::Text(bytes),
+            Some(kind) if kind.is(Kind::NORMAL.or(Kind::BYTE).or(Kind::USER_DEFINED)) => Spelling::Text(bytes),
+            _ => Spelling::None,
+        }
+    }
+
     /// Whether the token is a control token: never shown, and read from text only on request.
     pub fn is_control(&self, id: TokenId) -> bool {
         self.vocab.kind(id).is_some_and(|kind| kind.is(Kind::CONTROL))
@@ -200,7 +235,7 @@ impl Tokenizer {
     pub(crate) fn piece(&self, id: TokenId, render_special: bool, at_start: &mut bool) -> &[u8] {
         let Some(bytes) = self.rendered.get(id) else { return "\u{FFFD}".as_bytes() };
         let is_special = self.vocab.kind(id).is_some_and(|kind| kind.is(Kind::CONTROL.or(Kind::UNKNOWN)));
-        if bytes.is_empty() || (is_special && !render_special) {
+        if bytes.is_empty() || (is_special && !render_special && !self.special.is_mark(id)) {
             return &[];
         }
         let first = std::mem::take(at_start) && self.add_space_prefix && !is_special;

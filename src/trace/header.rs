@@ -30,6 +30,9 @@ pub struct Header {
     /// How the question became a prompt, by name.
     #[serde(default)]
     pub strategy: Option<String>,
+    /// What beside its name decides what a method does (`Strategy::detail` in `reason`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub strategy_detail: String,
     /// What a method said to the model in other words than the built-in ones, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prompts: BTreeMap<String, String>,
@@ -121,6 +124,7 @@ impl Header {
             },
             question: String::new(),
             strategy: None,
+            strategy_detail: String::new(),
             prompts: BTreeMap::new(),
             tools: Vec::new(),
             prompt,

@@ -20,6 +20,9 @@ pub struct Trace {
     pub header: Header,
     /// The tree by number, each parent before its children.
     pub nodes: Vec<Node>,
+    /// What a method learned from elsewhere than the model, as far as the trace tells; see
+    /// [`Outcome::journal`](crate::search::Outcome::journal).
+    pub journal: String,
     /// How the search ended; `None` while it runs, and when it failed or was killed.
     pub outcome: Option<OutcomeRecord>,
     /// Why the search failed.
@@ -120,7 +123,7 @@ impl Trace {
             return Err(Error::unsupported(message));
         }
         let header = parse(line.bytes).map_err(|e| e.context("the header of the trace"))?;
-        Ok(Self { header, nodes: Vec::new(), outcome: None, error: None, broke_off: false })
+        Ok(Self { header, nodes: Vec::new(), journal: String::new(), outcome: None, error: None, broke_off: false })
     }
 }
 
@@ -142,9 +145,19 @@ impl Reader {
             "node_text" => self.text(bytes),
             "node_done" => self.done(bytes),
             "node_closed" => self.closed(bytes),
+            "learned" => {
+                #[derive(Deserialize)]
+                struct Learned {
+                    journal: String,
+                }
+                let Learned { journal } = parse(bytes)?;
+                self.trace.journal = journal;
+                Ok(())
+            }
             "outcome" => {
                 let outcome: OutcomeRecord = parse(bytes)?;
                 time(outcome.ms)?;
+                self.trace.journal.clone_from(&outcome.journal);
                 self.trace.outcome = Some(outcome);
                 Ok(())
             }

@@ -39,6 +39,10 @@ pub(super) enum Record<'a> {
         node: u64,
         ms: f64,
     },
+    Learned {
+        journal: &'a str,
+        ms: f64,
+    },
     Outcome(&'a OutcomeRecord),
     Error(&'a ErrorRecord),
 }

@@ -92,6 +92,7 @@ impl<W: Write + Send> Observer for TraceWriter<'_, W> {
                     ms,
                 });
             }
+            Event::Learned { journal } => self.write(&Record::Learned { journal, ms }),
             Event::NodeClosed { node } => self.write(&Record::NodeClosed { node, ms }),
             _ => {}
         }

@@ -4,6 +4,8 @@
 
 mod adapter;
 mod eval;
+#[cfg(feature = "grammar")]
+mod grammar;
 mod learn;
 mod program;
 mod reason;

@@ -105,3 +105,68 @@ fn what_a_method_does_not_go_with_is_refused() {
     let collect = ["learn", "collect", "--strategy", "plan", "models/test.jsonl", "--out", "/nonexistent/x"];
     assert_fails(&ruminate(&collect), 2, "method");
 }
+
+#[test]
+fn a_graph_comes_from_a_file_and_stands_in_the_trace() {
+    let folder = TempDir::new().unwrap();
+    let (graph, trace) = (folder.path().join("graph.json"), folder.path().join("t.jsonl"));
+    fs::write(&graph, r#"[{"operation": "generate", "n": 2}, {"operation": "refine", "after": [0]}]"#).unwrap();
+    let (graph, trace) = (graph.to_str().unwrap(), trace.to_str().unwrap());
+    let args = ["solve", "--json", "--strategy", "graph-of-thoughts", "--graph", graph, "--max-tokens", "30"];
+    document(&ruminate(&[&args[..], &["--trace", trace, QUESTION]].concat()));
+    let replies = fs::read_to_string(trace).unwrap();
+    let replies = replies.lines().filter(|line| line.contains("node_done") && !line.contains("\"end\":\"prompt\""));
+    assert_eq!(replies.count(), 4);
+    assert_eq!(document(&ruminate(&["trace", "replay", "--json", trace]))["identical"], true);
+    assert_fails(&ruminate(&["solve", "--graph", graph, QUESTION]), 2, "graph-of-thoughts");
+    fs::write(graph, "[]").unwrap();
+    let refused = ruminate(&[&args[..], &[QUESTION]].concat());
+    assert!(!refused.status.success() && text(&refused.stderr).contains("operations"), "{refused:?}");
+}
+
+#[test]
+fn what_was_measured_chooses_and_without_it_the_usual_is_taken_and_said() {
+    let folder = TempDir::new().unwrap();
+    let model = folder.path().join("m.gguf");
+    fs::copy(crate::program::BUNDLED, &model).unwrap();
+    let set = folder.path().join("set.jsonl");
+    let row = |a: u32, b: u32| {
+        format!(
+            "{{\"question\": \"Tom has {a} boxes with {b} pens each. How many pens?\", \"answer\": \"#### {}\"}}\n",
+            a * b
+        )
+    };
+    fs::write(&set, row(3, 4) + &row(2, 5)).unwrap();
+    let (model, set) = (model.to_str().unwrap(), set.to_str().unwrap());
+    let solve = ["solve", "--strategy", "auto", "--model", model, "--budget-tokens", "200", "--n", "2", QUESTION];
+    let usual = ruminate(&solve);
+    assert!(usual.status.success(), "{usual:?}");
+    let calibrate =
+        ["reason", "calibrate", "--json", "--beside", "--model", model, "--n", "2", "--max-tokens", "40", set];
+    assert_fails(&ruminate(&calibrate), 2, "--budget-tokens");
+    let names = ["--strategies", "direct,plan", "--budget-tokens", "100,200"];
+    let measured = document(&ruminate(&[&calibrate[..], &names].concat()));
+    let measured = measured["calibration"]["measured"].as_array().unwrap();
+    assert_eq!(measured.len(), 2 * (3 + 1), "two budgets, three searches of a prompt and a method");
+    for one in measured {
+        let budget = one["budget_tokens"].as_f64().unwrap();
+        assert!(
+            one["mean_policy_tokens"].as_f64().unwrap() <= budget && one["correct"].as_u64().unwrap() <= 2,
+            "{one}"
+        );
+    }
+    let by_right = |one: &&serde_json::Value| one["correct"].as_u64().unwrap();
+    let best = measured.iter().filter(|one| one["budget_tokens"] == 200).map(|one| by_right(&one)).max().unwrap();
+    let chosen = document(&ruminate(&[&solve[..], &["--json"]].concat()));
+    let chosen = measured.iter().find(|one| {
+        one["budget_tokens"] == 200 && one["strategy"] == chosen["strategy"] && one["algo"] == chosen["algo"]
+    });
+    assert_eq!(chosen.unwrap()["correct"].as_u64().unwrap(), best);
+    // A file of another model counts for nothing.
+    let beside = format!("{model}.calibration.json");
+    let other = fs::read_to_string(&beside).unwrap().replacen("\"model\":\"", "\"model\":\"x", 1);
+    fs::write(&beside, other).unwrap();
+    let again = document(&ruminate(&[&solve[..], &["--json"]].concat()));
+    assert_eq!(again["algo"], "auto");
+    assert_fails(&ruminate(&["eval", "--strategy", "auto", "--model", model, set]), 2, "calibrate");
+}

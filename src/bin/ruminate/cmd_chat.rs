@@ -67,7 +67,7 @@ impl Talk {
         model.engine.truncate(&mut self.branch, shared)?;
         let interrupt = Interrupt { cancel: signal::token(), deadline: None };
         let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
-        let reply = generate(model, &mut self.branch, &prompt, &args.generate, &interrupt, &mut show)?;
+        let reply = generate(model, &mut self.branch, &prompt, None, &args.generate, &interrupt, &mut show)?;
         if !output.json {
             output.line("")?;
         }

@@ -7,11 +7,13 @@ use ruminate::ErrorKind;
 use ruminate::engine::Engine;
 use ruminate::reason::{Inquiry, Resources, Strategy};
 use ruminate::search::StopReason;
+use ruminate::text::Thinking;
 use serde_json::{Value, json};
 
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
+use crate::grammar_args::GrammarArgs;
 use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style, write_file};
 use crate::provenance::{digest, prompt_digest};
@@ -57,6 +59,8 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     search: SearchArgs,
+    #[command(flatten)]
+    grammar: GrammarArgs,
 }
 
 /// Everything that the searches of one run share.
@@ -78,7 +82,13 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let data = Dataset::parse(&text, args.format).map_err(named)?;
     let rows = args.chosen(data.questions.len())?;
     let own_model = args.model.source.model.is_some();
+    if args.search.strategy().is_auto() {
+        return Err(Failure::usage(
+            "`eval` measures strategies by their names; `reason calibrate` measures all of them for `auto`",
+        ));
+    }
     let strategy = args.search.strategy().choose(own_model && !data.format.is_puzzle())?;
+    args.grammar.grammar("")?;
     let resources = args.search.strategy().resources()?;
     let settings = args.search.settings_of(&*strategy)?;
     let run = Run { args, strategy: &*strategy, resources: &resources, settings };
@@ -154,6 +164,9 @@ impl Run<'_> {
             fixed["prompts"] = digest(&format!("{:?}", self.resources.prompts.all())).into();
             fixed["tools"] = self.args.search.strategy().tools().into();
         }
+        if let Ok(Some(grammar)) = self.args.grammar.grammar("") {
+            fixed["grammar"] = json!(grammar);
+        }
         fixed["model"] = model.engine.info().fingerprint.as_str().into();
         fixed["n_ctx"] = model.engine.info().n_ctx.into();
         fixed["kv"] = model.options.kv_type.name().into();
@@ -196,7 +209,10 @@ impl Run<'_> {
         cancel: &ruminate::observe::CancelToken,
     ) -> Result<Option<Record>, Failure> {
         let seed = self.args.search.seed().wrapping_add(key.repeat as u64);
-        let params = self.args.search.params(setting, self.strategy.stop_at_answer(), seed);
+        let mut params = self.args.search.params(setting, self.strategy.stop_at_answer(), seed);
+        params.thinking = model.thinking();
+        let mark = params.thinking.as_ref().map_or(self.strategy.answer_mark(), Thinking::mark).to_owned();
+        params.grammar = self.args.grammar.grammar(&mark)?;
         let mut samples = Samples::default();
         let (words, template) = (&model.tokenizer, model.template.as_ref());
         let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());

@@ -7,7 +7,7 @@ use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use indicatif::ProgressBar;
 use ruminate::engine::Engine;
 use ruminate::observe::{CancelToken, Event, Observer};
-use ruminate::reason::{self, Inquiry, Prompts, Resources};
+use ruminate::reason::{self, Graph, GraphOfThoughts, Inquiry, Prompts, Resources};
 use ruminate::search::{self, Outcome, SearchParams, StopReason};
 use ruminate::simd::Isa;
 use ruminate::trace::{AdapterRecord, Header, Replay, Trace, Verdict};
@@ -76,22 +76,27 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
 /// The recorded search once more: by its method, if one made it.
 fn search_again(
     model: &mut Loaded,
-    Trace { header, outcome, .. }: &Trace,
+    Trace { header, journal, .. }: &Trace,
     params: &SearchParams,
     observer: &mut dyn Observer,
     cancel: &CancelToken,
 ) -> Result<Outcome, Failure> {
-    let journal = outcome.as_ref().map_or("", |outcome| outcome.journal.as_str());
     let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
     let (words, prompt) = (&model.tokenizer, &header.prompt.tokens);
     let strategy = header.strategy.as_deref().and_then(|name| reason::by_name(name).ok());
+    let graph = match header.strategy_detail.as_str() {
+        "" => None,
+        detail => Some(GraphOfThoughts::with(Graph::from_json(detail)?)),
+    };
+    let strategy = graph.as_ref().map_or(strategy, |graph| Some(graph));
     let Some(strategy) = strategy.filter(|strategy| strategy.steps().is_some()) else {
         return Ok(search::solve(engine, words, prompt, params, judge, &header.question, observer, cancel)?);
     };
     let resources = Resources {
         prompts: Prompts::with(header.prompts.clone())?,
         tools: toolbox(&header.tools)?,
-        journal: journal.to_owned(),
+        journal: journal.clone(),
+        replayed: true,
     };
     let inquiry = Inquiry::new(strategy, &header.question, words, model.template.as_ref(), params, &resources)?;
     if inquiry.prompt() != prompt {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::exit::{Code, Failure};
 use crate::generate::{GenerateArgs, generate};
+use crate::grammar_args::GrammarArgs;
 use crate::output::{Output, Style};
 use crate::{input, process, signal};
 
@@ -20,24 +21,48 @@ pub struct Args {
     #[arg(long, env = "RUMINATE_RAW", value_parser = FalseyValueParser::new())]
     raw: bool,
     #[command(flatten)]
+    grammar: GrammarArgs,
+    /// Leave out the thinking of models that mark it.
+    #[arg(long, env = "RUMINATE_HIDE_THINKING", value_parser = FalseyValueParser::new())]
+    hide_thinking: bool,
+    #[command(flatten)]
     generate: GenerateArgs,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let text = input::text(args.prompt.as_deref(), "--prompt")?;
+    let grammar = args.grammar.grammar("")?;
     let mut model = args.generate.model.load()?;
+    let guide = grammar.map(|grammar| model.tokenizer.guide(&grammar)).transpose()?;
     let prompt = if args.raw { model.encode_raw(&text)? } else { model.encode_chat(&[("user", &text)])? };
     if prompt.is_empty() {
         return Err(Failure::usage("the prompt has no tokens"));
     }
     let interrupt = Interrupt { cancel: signal::token(), deadline: None };
     let mut branch = model.engine.root()?;
-    let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
-    let done = generate(&mut model, &mut branch, &prompt, &args.generate, &interrupt, &mut show)?;
+    let thinking = model.thinking().filter(|_| !args.raw);
+    let hidden = thinking.as_ref().filter(|_| args.hide_thinking);
+    let (mut said, mut shown) = (String::new(), 0);
+    let mut show = |piece: &str| {
+        if output.json {
+            return Ok(());
+        }
+        let Some(thinking) = hidden else { return output.stream(piece) };
+        said.push_str(piece);
+        let answer = thinking.answer_in(&said);
+        if thinking.may_open(&said) && answer.start == 0 {
+            return Ok(());
+        }
+        let from = answer.start.max(shown).min(answer.end);
+        shown = answer.end.max(shown);
+        said.get(from..answer.end).map_or(Ok(()), |new| output.stream(new))
+    };
+    let done = generate(&mut model, &mut branch, &prompt, guide, &args.generate, &interrupt, &mut show)?;
     let memory = model.engine.memory();
     if output.json {
         output.document(&json!({
-            "text": done.text,
+            "text": hidden.map_or(done.text.as_str(), |thinking| thinking.visible(&done.text)),
+            "thinking": thinking.as_ref().and_then(|thinking| thinking.thought(&done.text)),
             "tokens": done.tokens,
             "logprobs": done.logprobs,
             "stop_reason": done.stop_reason,

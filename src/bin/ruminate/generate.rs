@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ruminate::engine::{Branch, Engine, Lookup, Rows, Sampled, Sampler, SamplerParams, Stream, pass_ahead};
 use ruminate::observe::Interrupt;
-use ruminate::text::{StreamDecoder, TokenId};
+use ruminate::text::{Guide, StreamDecoder, TokenId};
 use ruminate::{Error, ErrorKind};
 
 use crate::exit::Failure;
@@ -79,7 +79,7 @@ pub struct Generated {
 }
 
 /// Appends to `branch`, which holds the start of `prompt`, the rest of it and generates more; `show` gets the text as it
-/// grows.
+/// grows. A `guide` holds what is generated to a grammar.
 ///
 /// The branch then holds the prompt and all generated tokens but the last. A prompt that does not fit the context is an error;
 /// a context that fills up later ends the generation.
@@ -87,6 +87,7 @@ pub fn generate(
     model: &mut Loaded,
     branch: &mut Branch,
     prompt: &[TokenId],
+    mut guide: Option<Guide>,
     args: &GenerateArgs,
     interrupt: &Interrupt,
     show: &mut dyn FnMut(&str) -> Result<(), Failure>,
@@ -123,14 +124,21 @@ pub fn generate(
         let (engine, tokenizer) = (&mut model.engine, &model.tokenizer);
         let pass = pass_ahead(engine, branch, &next, &draft, interrupt, &mut rows, &mut |row| {
             let number = numbers.uniform((done + drawn.len()) as u64);
-            let sampled = sampler.sample_row(row, lookup.line(), number)?;
+            let sampled = match &mut guide {
+                Some(guide) => sampler.sample_row_among(row, guide.permitted()?.words(), lookup.line(), number)?,
+                None => sampler.sample_row(row, lookup.line(), number)?,
+            };
             if tokenizer.is_eog(sampled.token) {
                 open = false;
                 return Ok(None);
             }
             lookup.push(sampled.token);
             drawn.push(sampled);
-            Ok(Some(sampled.token))
+            if let Some(guide) = &mut guide {
+                guide.advance(sampled.token)?;
+                open = !guide.is_done();
+            }
+            Ok(Some(sampled.token).filter(|_| open))
         });
         match pass {
             Ok(()) => generated.passes += 1,

@@ -3,6 +3,7 @@
 mod adapter_args;
 mod backend;
 mod bundled;
+mod calibration;
 mod checkpoint;
 mod cmd_bench;
 mod cmd_chat;
@@ -28,6 +29,7 @@ mod dataset;
 mod eval;
 mod exit;
 mod generate;
+mod grammar_args;
 mod input;
 mod judge_args;
 mod model;

@@ -11,7 +11,7 @@ use ruminate::engine::native::{KvType, NativeOptions};
 use ruminate::model::Model;
 use ruminate::reward::Judge;
 use ruminate::simd::Isa;
-use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, TokenId, Tokenizer};
+use ruminate::text::{ChatMessage, ChatTemplate, EncodeOptions, Thinking, TokenId, Tokenizer};
 use serde_json::{Value, json};
 
 use crate::adapter_args::{self, AdapterArg};
@@ -135,6 +135,11 @@ impl Loaded {
             tokens.insert(0, bos);
         }
         Ok(tokens)
+    }
+
+    /// How the model marks its thinking, as its chat template says.
+    pub fn thinking(&self) -> Option<Thinking> {
+        self.template.as_ref().and_then(ChatTemplate::thinking)
     }
 
     /// The `model` object of JSON documents.

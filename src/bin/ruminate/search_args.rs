@@ -50,7 +50,20 @@ pub struct SearchArgs {
     /// Tokens of thinking before `budget-forcing` asks for the answer.
     #[arg(long, env = "RUMINATE_MAX_THINKING", value_name = "N", default_value_t = 32_000)]
     max_thinking: u64,
-    /// Text that ends thinking, for `budget-forcing` and models that mark it.
+    /// Tokens of thinking before `budget-forcing` lets it end; without it, each end is put off as long as there are waits.
+    #[arg(long, env = "RUMINATE_MIN_THINKING", value_name = "N")]
+    min_thinking: Option<u64>,
+    /// How often `budget-forcing` puts the end of thinking off.
+    #[arg(long, env = "RUMINATE_WAITS", value_name = "N", default_value_t = 1)]
+    waits: usize,
+    /// What it writes instead of the end.
+    #[arg(long, env = "RUMINATE_WAIT", value_name = "TEXT", default_value = "Wait")]
+    wait: String,
+    /// Lets `budget-forcing` ask for a tentative answer now and then, and stop thinking when it is at least this likely; published:
+    /// 0.95.
+    #[arg(long, env = "RUMINATE_EARLY_EXIT", value_name = "P")]
+    early_exit: Option<f64>,
+    /// Text that ends thinking, for `budget-forcing` and models whose chat template does not say.
     #[arg(long, env = "RUMINATE_END_OF_THINKING", value_name = "TEXT", default_value = "")]
     end_of_thinking: String,
     /// Samples that set the bar of `deep-conf`, and tokens of its window.
@@ -143,12 +156,12 @@ impl SearchArgs {
 
     /// The only setting, for a command that searches once.
     pub fn setting(&self, strategy: &dyn Strategy) -> Result<Setting, Failure> {
-        match self.settings_of(strategy)?[..] {
-            [setting] => Ok(setting),
-            _ => Err(Failure::usage(
-                "one search takes one --algo, --n, --budget-tokens and --budget-ms; `eval` takes lists",
-            )),
-        }
+        only(&self.settings_of(strategy)?)
+    }
+
+    /// The same before a strategy is chosen.
+    pub fn only_setting(&self) -> Result<Setting, Failure> {
+        only(&self.settings())
     }
 
     /// How the question is put.
@@ -201,6 +214,10 @@ impl SearchArgs {
             },
             budget_forcing: BudgetForcingParams {
                 max_thinking: self.max_thinking,
+                min_thinking: self.min_thinking.unwrap_or(u64::MAX),
+                waits: self.waits,
+                wait: self.wait.clone(),
+                early_exit: self.early_exit,
                 end_of_thinking: self.end_of_thinking.clone(),
                 ..BudgetForcingParams::default()
             },
@@ -224,7 +241,8 @@ impl SearchArgs {
     /// What changes a search's result and is the same for all settings, by flag, for a file that must not mix results.
     pub fn common(&self) -> serde_json::Value {
         let early_stop = clap::ValueEnum::to_possible_value(&self.early_stop);
-        serde_json::json!({
+        let forcing = (self.min_thinking, self.waits, &self.wait, self.early_exit.map(|p| p.to_string()));
+        let mut common = serde_json::json!({
             "judge": self.judge.record(),
             "vote": self.vote.map(Vote::name),
             "aggregation": self.aggregation.map(|aggregation| aggregation.name()),
@@ -244,12 +262,26 @@ impl SearchArgs {
             "temp": self.temp.to_string(),
             "top_p": self.top_p.to_string(),
             "seed": self.seed,
-        })
+        });
+        // Files that know nothing of these stand for their defaults.
+        if (forcing.0, forcing.1, forcing.2.as_str(), &forcing.3) != (None, 1, "Wait", &None) {
+            common["forcing"] = serde_json::json!(forcing);
+        }
+        common
     }
 
     /// Whether every sample is drawn: only then do samples say how often a search of fewer would have been right.
     pub fn draws_all(&self) -> bool {
         self.early_stop == Stop::Never
+    }
+}
+
+fn only(settings: &[Setting]) -> Result<Setting, Failure> {
+    match settings {
+        [setting] => Ok(*setting),
+        _ => {
+            Err(Failure::usage("one search takes one --algo, --n, --budget-tokens and --budget-ms; `eval` takes lists"))
+        }
     }
 }
 

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ruminate::reason::tools::{Folder, HostTool, Tool, ToolLimits, Toolbox};
-use ruminate::reason::{self, FewShot, Memory, Prompts, Resources, Strategy};
+use ruminate::reason::{self, FewShot, Graph, GraphOfThoughts, Memory, Prompts, Resources, Strategy};
 
-use crate::dataset;
 use crate::exit::Failure;
+use crate::{dataset, input};
 
 #[derive(clap::Args)]
 pub struct StrategyArgs {
     /// How the question is put: `direct` gives it as it is, `cot` asks for steps, `few-shot` puts examples before it; `reason
-    /// list` shows these and the methods of several calls. Without it, `few-shot` if there are --shots, else `direct` for the
+    /// list` shows these and the methods of several calls; `auto` takes what `reason calibrate` found best for the model. Without it, `few-shot` if there are --shots, else `direct` for the
     /// built-in model, which knows nothing else, and `cot` for others.
     #[arg(long, env = "RUMINATE_STRATEGY", value_name = "NAME")]
     strategy: Option<String>,
@@ -27,6 +27,9 @@ pub struct StrategyArgs {
     /// A folder of prompts that stand in the place of those of the same name that methods say to the model.
     #[arg(long, env = "RUMINATE_PROMPTS", value_name = "FOLDER")]
     prompts: Option<PathBuf>,
+    /// The graph of operations of `graph-of-thoughts`: a JSON list, as docs/reasoning.md describes it; the usual one without it.
+    #[arg(long, env = "RUMINATE_GRAPH", value_name = "FILE")]
+    graph: Option<PathBuf>,
     /// Tools that `react` may use: `calculator`, `dates`, `units`, `notes`, and `search=FOLDER`, which finds passages in the text
     /// files of a folder.
     #[arg(long, env = "RUMINATE_TOOLS", value_name = "NAMES", default_value = "calculator", value_delimiter = ',')]
@@ -38,6 +41,7 @@ pub enum Chosen {
     Named(&'static dyn Strategy),
     FewShot(FewShot),
     Memory(Memory),
+    Graph(GraphOfThoughts),
 }
 
 impl StrategyArgs {
@@ -54,6 +58,26 @@ impl StrategyArgs {
         Ok(chosen)
     }
 
+    /// Whether what was measured is to choose.
+    pub fn is_auto(&self) -> bool {
+        self.strategy.as_deref() == Some("auto")
+    }
+
+    /// Whether there are examples.
+    pub fn has_shots(&self) -> bool {
+        self.shots.is_some()
+    }
+
+    /// The strategy of that name, or what is chosen without one.
+    pub fn choose_named(&self, name: Option<&str>, needs_one: bool) -> Result<Chosen, Failure> {
+        let with_shots = matches!(name, None | Some(FewShot::NAME | Memory::NAME));
+        let shots = self.shots.clone().filter(|_| with_shots);
+        let graph = self.graph.clone().filter(|_| name == Some(GraphOfThoughts::NAME));
+        let strategy = name.map(str::to_owned);
+        let (prompts, tools) = (self.prompts.clone(), self.tools.clone());
+        Self { strategy, shots, n_shots: self.n_shots, prompts, graph, tools }.choose(needs_one)
+    }
+
     /// What strategies may use beside the model.
     pub fn resources(&self) -> Result<Resources, Failure> {
         let prompts = self.prompts.as_deref().map(Prompts::from_folder).transpose()?.unwrap_or_default();
@@ -67,6 +91,13 @@ impl StrategyArgs {
 
     /// As [`choose_prompt`](Self::choose_prompt), methods of several calls included.
     pub fn choose(&self, needs_one: bool) -> Result<Chosen, Failure> {
+        if let Some(path) = &self.graph {
+            if self.strategy.as_deref() != Some(GraphOfThoughts::NAME) || self.shots.is_some() {
+                return Err(Failure::usage(format!("--graph goes with --strategy {}", GraphOfThoughts::NAME)));
+            }
+            let graph = Graph::from_json(&input::file(path)?);
+            return Ok(Chosen::Graph(GraphOfThoughts::with(graph.map_err(|e| e.context(path.display()))?)));
+        }
         match (self.strategy.as_deref(), &self.shots) {
             (None | Some(FewShot::NAME), Some(path)) => {
                 Ok(Chosen::FewShot(FewShot::new(dataset::shots(path, self.n_shots)?)))
@@ -106,6 +137,7 @@ impl Deref for Chosen {
             Self::Named(strategy) => *strategy,
             Self::FewShot(strategy) => strategy,
             Self::Memory(strategy) => strategy,
+            Self::Graph(strategy) => strategy,
         }
     }
 }

@@ -173,3 +173,51 @@ fn the_stream_decides_alone() {
     };
     assert_eq!(draw(), draw());
 }
+
+#[test]
+fn among_permitted_tokens_it_draws_as_if_there_were_no_others() {
+    let logits: Vec<f32> = [row(), row().into_iter().map(|x| x * 0.7).collect()].concat();
+    let n = logits.len();
+    let some = |keep: &dyn Fn(usize) -> bool| {
+        let mut words = vec![0u32; n.div_ceil(32)];
+        (0..n).filter(|&i| keep(i)).for_each(|i| words[i / 32] |= 1 << (i % 32));
+        words
+    };
+    let history: Vec<TokenId> = vec![7, 132, 165, 400];
+    let params = [
+        SamplerParams::default(),
+        SamplerParams::greedy(),
+        SamplerParams { temperature: 0.7, ..SamplerParams::default() },
+        SamplerParams { top_k: 5, ..SamplerParams::default() },
+        SamplerParams { top_p: 0.6, repetition_penalty: 1.3, ..SamplerParams::default() },
+        SamplerParams { min_p: 0.2, temperature: 1.5, ..SamplerParams::default() },
+    ];
+    for params in params {
+        for keep in [
+            &(|i: usize| i % 7 == 3) as &dyn Fn(usize) -> bool,
+            &|i| (128..256).contains(&i),
+            &|i| i == 599,
+            &|i| !(40..=590).contains(&i),
+            &|_| true,
+        ] {
+            let mut sampler = Sampler::new(params.clone()).unwrap();
+            let words = some(keep);
+            let cut: Vec<f32> = (0..n).map(|i| if keep(i) { logits[i] } else { f32::NEG_INFINITY }).collect();
+            let mut blocks = vec![LogitBlock::EMPTY; logit_block_count(n)];
+            row_logit_blocks(Isa::detect(), &logits, &mut blocks);
+            for i in 0..200 {
+                let uniform = f64::from(i) / 200.0;
+                let row = Row { logits: &logits, blocks: &blocks };
+                let drawn = sampler.sample_row_among(row, &words, &history, uniform).unwrap();
+                assert!(keep(drawn.token as usize), "{params:?}: {}", drawn.token);
+                assert_eq!(drawn.token, sampler.sample(&cut, &history, uniform).unwrap().token, "{params:?}");
+                let mut free = Sampler::new(SamplerParams::default()).unwrap();
+                let peak = logits.iter().copied().fold(f32::MIN, f32::max);
+                let total: f64 = logits.iter().map(|x| f64::from(x - peak).exp()).sum();
+                let model = f64::from(logits[drawn.token as usize] - peak) - total.ln();
+                assert!((drawn.logprob - model).abs() < 1e-6, "the model's own probability");
+                assert!(free.sample_row_among(row, &vec![0; words.len()], &[], uniform).is_err(), "nothing permitted");
+            }
+        }
+    }
+}

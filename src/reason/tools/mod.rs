@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
+use crate::text::Grammar;
 
 /// A function that the model can call by name.
 pub trait Tool: Send + Sync {
@@ -149,6 +150,35 @@ impl Toolbox {
         self.tools.iter().map(line).collect()
     }
 
+    /// A call as the model is to write it: of the first tool, the calculator if there is one.
+    pub fn example(&self) -> String {
+        let tool = self.find("calculator").or_else(|| self.tools.first().cloned());
+        let Some(tool) = tool else { return String::new() };
+        let schema = tool.schema();
+        let name = schema["required"][0].as_str().unwrap_or("input");
+        format!("{} {}", tool.name(), arguments_text(name, "13 * 24 + 7"))
+    }
+
+    /// What a call of any of the tools looks like: its name, and JSON of its schema. `None` without tools, and in a build without
+    /// grammars.
+    pub fn grammar(&self) -> Result<Option<Grammar>> {
+        if self.is_empty() || !cfg!(feature = "grammar") {
+            return Ok(None);
+        }
+        let rule = |(i, tool): (usize, &Arc<dyn Tool>)| {
+            let mut schema = tool.schema();
+            if let Some(schema) = schema.as_object_mut() {
+                schema.entry("additionalProperties").or_insert(Value::Bool(false));
+                let spacing = json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " });
+                schema.entry("x-guidance").or_insert(spacing);
+            }
+            format!("tool_{i}: \" \"? \"{} \" arguments_{i}\narguments_{i}: %json {schema}\n", tool.name())
+        };
+        let rules: String = self.tools.iter().enumerate().map(rule).collect();
+        let names: Vec<String> = (0..self.tools.len()).map(|i| format!("tool_{i}")).collect();
+        Grammar::lark(format!("start: {}\n{rules}", names.join(" | "))).map(Some)
+    }
+
     /// Whether what the tool of that name says has to be kept.
     pub(super) fn is_repeatable(&self, name: &str) -> bool {
         self.find(name).is_none_or(|tool| tool.is_repeatable())
@@ -239,6 +269,10 @@ fn arguments(schema: &Value, input: &str) -> Result<Value> {
         }
     }
     Ok(given)
+}
+
+fn arguments_text(name: &str, value: &str) -> String {
+    format!("{{{}: {}}}", json!(name), json!(value))
 }
 
 /// At most `most` bytes of text, cut between characters and marked; what is no text is replaced, control characters become blanks.

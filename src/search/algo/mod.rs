@@ -16,7 +16,7 @@ mod rebase;
 mod rounds;
 mod speculative_rejection;
 mod tree_of_thoughts;
-mod verdict;
+pub(super) mod verdict;
 
 pub use self::budget_forcing::BudgetForcingParams;
 pub use self::deep_conf::DeepConfParams;
@@ -32,7 +32,7 @@ use super::lane::{Bar, Until};
 use super::tree::{NodeId, Tree};
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
-use crate::text::TokenId;
+use crate::text::{Grammar, TokenId};
 
 /// The seam between an algorithm and the control loop.
 ///
@@ -59,6 +59,11 @@ pub(super) trait Algorithm: Send {
     /// What it knows from elsewhere than the nodes that it was told, for a run that is to be the same.
     fn journal(&self) -> String {
         String::new()
+    }
+
+    /// The journal, if it has grown since the last call.
+    fn news(&mut self) -> Option<String> {
+        None
     }
 
     /// Takes over what an earlier run knew, before it is asked.
@@ -96,6 +101,20 @@ pub(super) struct Extend {
     pub prompt: Vec<TokenId>,
     /// Whether a complete `#### answer` line ends it, where the search's own rule does not count.
     pub stop_at_answer: Option<bool>,
+    pub hold: Hold,
+}
+
+/// What a node's tokens are held to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// The search's grammar, if it has one, from the beginning of the text on.
+    Text,
+    /// The search's grammar, if it has one, from the first token on that is drawn here.
+    Rest,
+    /// Nothing.
+    Free,
+    /// A grammar of its own, from the first token on that is drawn here.
+    Own(Grammar),
 }
 
 impl Extend {
@@ -113,12 +132,13 @@ impl Extend {
             forced: String::new(),
             prompt: Vec::new(),
             stop_at_answer: None,
+            hold: Hold::Text,
         }
     }
 
     /// A part of a prompt.
     pub fn prompt(at: NodeId, prompt: Vec<TokenId>) -> Self {
-        Self { until: Until::Prompt, judged: false, keep: true, prompt, ..Self::solution(at) }
+        Self { until: Until::Prompt, judged: false, keep: true, prompt, hold: Hold::Free, ..Self::solution(at) }
     }
 
     /// One step, which may get children.

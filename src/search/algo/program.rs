@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::{Algorithm, Extend, Verdict, verdict};
+use super::{Algorithm, Extend, Hold, Verdict, verdict};
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
 use crate::search::lane::Until;
 use crate::search::program::{Call, Program, Proposal, Request, Thought, ThoughtEnd, ThoughtId};
 use crate::search::tree::{End, NodeId, Tree};
-use crate::search::vote::Vote;
+use crate::search::vote::{EarlyStop, Tally, Vote};
 use crate::text::TokenId;
 
 pub(in crate::search) struct Programmed<'p> {
@@ -26,6 +26,10 @@ pub(in crate::search) struct Programmed<'p> {
     /// The places of the nodes, in the order of their numbers.
     asked: Vec<PlaceId>,
     proposals: Vec<Proposal>,
+    /// Proposals that may still come, if that is known, and when fewer are enough.
+    expected: Option<usize>,
+    early_stop: EarlyStop,
+    decided: bool,
     fault: Option<Error>,
     failed: bool,
 }
@@ -62,7 +66,7 @@ enum Piece {
 }
 
 impl<'p> Programmed<'p> {
-    pub fn new(program: Box<dyn Program + 'p>, vote: Vote) -> Self {
+    pub fn new(program: Box<dyn Program + 'p>, vote: Vote, early_stop: EarlyStop) -> Self {
         Self {
             program,
             vote,
@@ -73,24 +77,45 @@ impl<'p> Programmed<'p> {
             queue: VecDeque::new(),
             asked: Vec::new(),
             proposals: Vec::new(),
+            expected: None,
+            early_stop,
+            decided: false,
             fault: None,
             failed: false,
         }
     }
 
-    fn go_on(&mut self, told: Option<Thought>) {
+    fn go_on(&mut self, tree: &Tree, told: Option<Thought>) {
         let taken = self.program.next(told).and_then(|requests| requests.into_iter().try_for_each(|r| self.take(r)));
         if let Err(error) = taken {
             self.failed = true;
             self.fault.get_or_insert(error);
         }
+        self.decided = self.is_decided(tree);
+    }
+
+    /// Whether what may still be put forward cannot change the majority, or is not asked for any more.
+    fn is_decided(&self, tree: &Tree) -> bool {
+        let (Some(left), Vote::Majority) = (self.expected, self.vote) else { return false };
+        if self.early_stop == EarlyStop::Never {
+            return false;
+        }
+        let mut tally = Tally::default();
+        for (index, proposal) in self.proposals.iter().enumerate() {
+            tally.cast(verdict::proposed(proposal, tree.grammar()), index, proposal.weight);
+        }
+        tally.is_decided(&self.early_stop) || tally.is_settled(left)
     }
 
     fn take(&mut self, request: Request) -> Result<()> {
         match request {
             Request::Think(call) => self.plan(call)?,
-            Request::PutForward(proposal) => self.proposals.push(proposal),
+            Request::PutForward(proposal) => {
+                self.proposals.push(proposal);
+                self.expected = self.expected.map(|left| left.saturating_sub(1));
+            }
             Request::Withdraw => self.proposals.clear(),
+            Request::Expect(n) => self.expected = Some(self.expected.unwrap_or(0).saturating_add(n)),
             Request::LetGo(id) => {
                 let place = self.place_of(id)?;
                 self.queue.push_back(Piece::Close(place));
@@ -120,7 +145,13 @@ impl<'p> Programmed<'p> {
         if let Some(Place { kind: Kind::Prompt { replies, .. }, .. }) = self.places.get_mut(above) {
             *replies += 1;
         }
+        let hold = match call.grammar {
+            Some(grammar) => Hold::Own(grammar),
+            None if call.solves => Hold::Text,
+            None => Hold::Free,
+        };
         let reply = Extend {
+            hold,
             until: if call.stops.is_empty() { Until::Solution } else { Until::Markers(call.stops.clone()) },
             max_tokens: call.max_tokens,
             greedy: call.greedy,
@@ -191,7 +222,7 @@ impl<'p> Programmed<'p> {
 impl Algorithm for Programmed<'_> {
     fn ask(&mut self, tree: &mut Tree) -> Option<Extend> {
         if !std::mem::replace(&mut self.begun, true) {
-            self.go_on(None);
+            self.go_on(tree, None);
         }
         if self.failed {
             return None;
@@ -226,7 +257,7 @@ impl Algorithm for Programmed<'_> {
         let stopped = stops.iter().any(|stop| text.contains(stop.as_str()));
         self.replied(tree, above);
         let end = match tree.node(node).end {
-            Some(End::Eog | End::Answer) => ThoughtEnd::Complete,
+            Some(End::Eog | End::Answer | End::Whole) => ThoughtEnd::Complete,
             Some(End::Step) if stopped => ThoughtEnd::Stop,
             Some(End::Step | End::Length | End::Confidence) => ThoughtEnd::Length,
             Some(End::Context | End::Memory) => ThoughtEnd::Room,
@@ -240,16 +271,16 @@ impl Algorithm for Programmed<'_> {
             confidence: tree.confidence(node),
             tokens: tree.node(node).draws.len() as u64,
         };
-        self.go_on(Some(thought));
+        self.go_on(tree, Some(thought));
     }
 
     fn is_done(&self) -> bool {
-        self.begun && self.program.is_done()
+        self.begun && (self.decided || self.program.is_done())
     }
 
     fn verdict(&self, tree: &Tree) -> Verdict {
         if !self.proposals.is_empty() {
-            return Verdict::of_proposals(&self.proposals, self.vote);
+            return Verdict::of_proposals(&self.proposals, self.vote, tree.grammar());
         }
         let latest: Vec<NodeId> = self.latest(tree).into_iter().collect();
         Verdict::of(tree, &latest, self.vote, &|node| tree.value(node))
@@ -261,6 +292,10 @@ impl Algorithm for Programmed<'_> {
 
     fn journal(&self) -> String {
         self.program.journal()
+    }
+
+    fn news(&mut self) -> Option<String> {
+        self.program.news()
     }
 
     fn recall(&mut self, journal: &str) -> Result<()> {

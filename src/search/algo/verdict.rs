@@ -3,14 +3,16 @@
 use crate::search::answer::{self, Answer};
 use crate::search::outcome::Candidate;
 use crate::search::program::Proposal;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::tree::{Held, NodeId, Tree};
 use crate::search::vote::{Class, Tally, Vote};
+use crate::text::Grammar;
 
 /// The best answer so far.
 #[derive(Debug, Default)]
 pub(in crate::search) struct Verdict {
     pub answer: Option<String>,
     pub text: String,
+    pub complete: bool,
     pub score: Option<f64>,
     pub candidates: Vec<Candidate>,
 }
@@ -30,19 +32,24 @@ impl Verdict {
     /// The best answer among `nodes` by `vote`. Texts that came to their end, or marked an answer, vote; only when there is
     /// no such text do the unfinished ones.
     pub fn of(tree: &Tree, nodes: &[NodeId], vote: Vote, weight: &dyn Fn(NodeId) -> f64) -> Self {
-        let complete = |node: NodeId| tree.node(node).end.is_some_and(|end| end.is_complete());
-        let voter = |&node: &NodeId| Voter::of(tree.text(node), complete(node), weight(node));
+        let voter = |&node: &NodeId| Voter {
+            text: tree.text(node),
+            weight: weight(node),
+            complete: is_complete(tree, node),
+            ballot: ballot(tree, node),
+            guess: guess(tree, node),
+        };
         Self::among(nodes.iter().map(voter).collect(), vote)
     }
 
     /// The best answer among proposals, by the same rules; an answer that was given counts as one that was marked.
-    pub fn of_proposals(proposals: &[Proposal], vote: Vote) -> Self {
-        let voter = |proposal: &Proposal| {
-            let voter = Voter::of(proposal.text.clone(), proposal.complete, proposal.weight);
-            match proposal.answer.as_deref().and_then(Answer::parse) {
-                Some(given) => Voter { ballot: Some(given), ..voter },
-                None => voter,
-            }
+    pub fn of_proposals(proposals: &[Proposal], vote: Vote, grammar: Option<&Grammar>) -> Self {
+        let voter = |proposal: &Proposal| Voter {
+            text: proposal.text.clone(),
+            weight: proposal.weight,
+            complete: proposal.complete,
+            ballot: proposed(proposal, grammar),
+            guess: if grammar.is_none() { guess_of(&proposal.text) } else { None },
         };
         Self::among(proposals.iter().map(voter).collect(), vote)
     }
@@ -74,26 +81,64 @@ impl Verdict {
         Self {
             answer: ranking.first().map(|class| class.answer.text().to_owned()),
             text: best.text.clone(),
+            complete: best.complete,
             score: Some(best.weight),
             candidates: ranking.iter().map(candidate).collect(),
         }
     }
 }
 
-impl Voter {
-    fn of(text: String, complete: bool, weight: f64) -> Self {
-        Self { ballot: vote_of(&text, complete), guess: guess_of(&text), text, weight, complete }
+/// The answer that `node` votes for: that of a text which came to its end, or one that the text marked. With a grammar, the part
+/// that is held to it of a text which came to its end.
+pub(in crate::search) fn ballot(tree: &Tree, node: NodeId) -> Option<Answer> {
+    let complete = is_complete(tree, node);
+    let Some(grammar) = tree.grammar() else { return vote_of(tree.visible(&tree.text(node)), complete) };
+    let text = match tree.node(node).held {
+        Held::No => return None,
+        Held::Text => tree.text(node),
+        Held::From(byte) => return held(grammar, tree.node(node).text.get(byte..)?).filter(|_| complete),
+    };
+    held(grammar, grammar.part(&text)?).filter(|_| complete)
+}
+
+/// What an unfinished text seems to say; with a grammar nothing.
+pub(in crate::search) fn guess(tree: &Tree, node: NodeId) -> Option<Answer> {
+    if tree.grammar().is_some() {
+        return None;
+    }
+    let text = tree.text(node);
+    // What thinking came to is better than nothing.
+    guess_of(tree.visible(&text)).or_else(|| guess_of(&text))
+}
+
+/// What is shown as the answer of `node`, however it ended.
+pub(in crate::search) fn shown(tree: &Tree, node: NodeId) -> Option<Answer> {
+    match tree.grammar() {
+        Some(_) => ballot(tree, node),
+        None if is_complete(tree, node) => answer::extract(tree.visible(&tree.text(node))).map(|found| found.answer),
+        None => guess(tree, node),
     }
 }
 
-/// The answer that `node` votes for: that of a text which came to its end, or one that the text marked.
-pub(in crate::search) fn ballot(tree: &Tree, node: NodeId) -> Option<Answer> {
-    vote_of(&tree.text(node), tree.node(node).end.is_some_and(|end| end.is_complete()))
+fn is_complete(tree: &Tree, node: NodeId) -> bool {
+    tree.node(node).end.is_some_and(|end| end.is_complete())
 }
 
-/// What an unfinished text seems to say.
-pub(in crate::search) fn guess(tree: &Tree, node: NodeId) -> Option<Answer> {
-    guess_of(&tree.text(node))
+fn held(grammar: &Grammar, part: &str) -> Option<Answer> {
+    let part = part.trim();
+    if part.is_empty() { None } else { Some(Answer::exactly(part, grammar.meaning(part))) }
+}
+
+/// What a proposal votes for.
+pub(super) fn proposed(proposal: &Proposal, grammar: Option<&Grammar>) -> Option<Answer> {
+    let given = proposal.answer.as_deref();
+    match grammar {
+        Some(grammar) => {
+            let part = given.or_else(|| grammar.part(&proposal.text)).filter(|_| proposal.complete);
+            part.and_then(|part| held(grammar, part))
+        }
+        None => given.and_then(Answer::parse).or_else(|| vote_of(&proposal.text, proposal.complete)),
+    }
 }
 
 fn vote_of(text: &str, complete: bool) -> Option<Answer> {

@@ -5,9 +5,9 @@ use crate::engine::{Branch, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{CancelToken, Event, Observer};
 use crate::reward::Features;
-use crate::search::algo::Extend;
+use crate::search::algo::{Extend, Hold};
 use crate::search::lane::{Growth, Lane, Until};
-use crate::search::tree::{End, NodeId};
+use crate::search::tree::{End, Held, NodeId};
 use crate::search::vocabulary::Vocabulary;
 use crate::text::TokenId;
 
@@ -32,7 +32,7 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
             };
             let cap_end = if granted < cap { End::Tokens } else { cap_end };
             let node = self.add(&extend)?;
-            let growth = self.growth(node, extend, granted, cap_end);
+            let growth = self.growth(node, extend, granted, cap_end)?;
             observer.event(&Event::NodeStarted {
                 node: node.number(),
                 parent: self.tree.parent(node).number(),
@@ -58,6 +58,11 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         }
         node.forced = forced.len();
         node.tokens = forced;
+        node.held = match extend.hold {
+            Hold::Text if self.params.grammar.is_some() => Held::Text,
+            Hold::Rest if self.params.grammar.is_some() => Held::From(node.text.len()),
+            _ => Held::No,
+        };
         Ok(id)
     }
 
@@ -67,25 +72,28 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         let own = match extend.until {
             Until::Step => self.rules.step.max_tokens,
             Until::Tokens(most) => most,
-            Until::Markers(_) | Until::Solution => u64::MAX,
+            Until::Markers(_) | Until::Before(_) | Until::Solution => u64::MAX,
             Until::Prompt => return (0, End::Prompt),
         };
         let own = own.min(extend.max_tokens.unwrap_or(u64::MAX)).max(1);
         if own < left { (own, End::Step) } else { (left, End::Length) }
     }
 
-    pub(super) fn growth(&self, node: NodeId, extend: Extend, cap: u64, cap_end: End) -> Growth<V::Stream> {
+    pub(super) fn growth(&mut self, node: NodeId, extend: Extend, cap: u64, cap_end: End) -> Result<Growth<V::Stream>> {
+        let guide = self.guide_at(node, &extend)?;
         let above = self.tree.tokens(extend.at);
         let (mut stream, mut text) = (self.stream_at(extend.at), String::new());
+        let mut ends = Vec::new();
         for &token in &self.tree.node(node).tokens {
             self.vocabulary.append(&mut stream, token, &mut text);
+            ends.push(text.len());
         }
         let line = self.tree.text(extend.at);
         let line = line.rsplit('\n').next().unwrap_or_default();
         let window = self.drawing.params().repetition_window;
         let seen: Vec<TokenId> =
             self.prompt.iter().chain(&above).chain(&self.tree.node(node).tokens).copied().collect();
-        Growth {
+        Ok(Growth {
             node,
             until: extend.until,
             greedy: extend.greedy,
@@ -93,15 +101,17 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
             keep: extend.keep,
             bar: extend.bar,
             confidence: extend.confidence,
-            stop_at_answer: extend.stop_at_answer.unwrap_or(self.rules.stop_at_answer),
+            stop_at_answer: guide.is_none() && extend.stop_at_answer.unwrap_or(self.rules.stop_at_answer),
+            guide,
             cap,
             cap_end,
             stream,
+            ends,
             before: line.to_owned(),
             history: seen.get(seen.len().saturating_sub(window)..).unwrap_or_default().to_vec(),
             features: Features::default(),
             judgeable: Vec::new(),
-        }
+        })
     }
 
     /// The half code point that may stand at the end of `id`: the stream goes through the whole text.

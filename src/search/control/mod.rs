@@ -6,27 +6,29 @@
 //! the tree owns its random numbers, so nothing but time is lost.
 
 mod fill;
+mod guiding;
 mod judging;
 mod kept;
 mod pass;
 mod prompt;
 mod saved;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use self::judging::Judging;
 use self::kept::Kept;
-use super::algo::{Algorithm, Extend, Programmed, Verdict};
+use super::algo::{Algorithm, Extend, Programmed, Verdict, verdict};
+use super::answer::Answer;
 use super::budget::{Ledger, Usage};
 use super::lane::{Growth, Lane, Rules};
 use super::outcome::{Outcome, StopReason};
 use super::tree::{End, NodeId, Tree};
-use super::{Program, SearchParams, Vocabulary, Vote, answer};
+use super::{Program, SearchParams, Vocabulary, Vote};
 use crate::engine::{Batch, Branch, Engine, Rows, Sampler, SamplerParams, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{CancelToken, Event, Observer};
 use crate::reward::Judge;
-use crate::text::TokenId;
+use crate::text::{Grammar, Guide, TokenId};
 
 /// Tokens of the prompt in one pass: between passes the clock is checked and progress shown.
 const PREFILL_CHUNK: usize = 256;
@@ -46,6 +48,8 @@ pub struct Search<'a, 'j, E: Engine + ?Sized, V: Vocabulary> {
     algorithm: Box<dyn Algorithm + 'a>,
     /// The program's name, if one says what is grown.
     program: String,
+    /// What grammars begin with, by grammar.
+    guides: BTreeMap<Grammar, Guide>,
     tree: Tree,
     ledger: Ledger,
     rows: Rows,
@@ -90,6 +94,10 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             let message = format!("the prompt has {} tokens and the context holds {n_ctx}", prompt.len());
             return Err(Error::new(ErrorKind::ContextLength, message));
         }
+        let mut guides = BTreeMap::new();
+        if let Some(grammar) = &params.grammar {
+            guides.insert(grammar.clone(), vocabulary.guide(grammar)?);
+        }
         let judging = Judging::new(judge, question)?;
         let kv_limit = engine.memory().kv_limit;
         Ok(Self {
@@ -102,7 +110,9 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             rules: Rules { stop_at_answer: params.stop_at_answer, step: params.step.clone() },
             drawing: Sampler::new(params.sampler.clone())?,
             greedy: Sampler::new(SamplerParams { temperature: 0.0, ..params.sampler.clone() })?,
-            tree: Tree::new(params.seed, params.aggregation.unwrap_or(judging.aggregation())),
+            guides,
+            tree: Tree::new(params.seed, params.aggregation.unwrap_or(judging.aggregation()))
+                .reading(params.grammar.clone(), params.thinking.clone()),
             ledger: Ledger::new(&params.budget, Usage::default()),
             rows: Rows::new(),
             judging,
@@ -129,7 +139,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             None => program.vote(),
         };
         self.program = program.name().to_owned();
-        self.algorithm = Box::new(Programmed::new(program, vote));
+        self.algorithm = Box::new(Programmed::new(program, vote, self.params.early_stop.clone()));
         self
     }
 
@@ -177,10 +187,11 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             }
             self.algorithm.tell(&mut self.tree, node);
         }
-        let Verdict { answer, text, score, candidates } = self.algorithm.verdict(&self.tree);
+        let Verdict { answer, text, complete, score, candidates } = self.algorithm.verdict(&self.tree);
         Outcome {
             answer,
             text,
+            complete,
             score,
             stop_reason: self.stop_reason.unwrap_or(StopReason::Cancelled),
             algo: self.params.algo,
@@ -266,6 +277,9 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             self.note_cut(node);
             self.tree.find_twin(node);
             self.algorithm.tell(&mut self.tree, node);
+            if let Some(journal) = self.algorithm.news() {
+                observer.event(&Event::Learned { journal: &journal });
+            }
         }
         for node in self.tree.take_closed() {
             observer.event(&Event::NodeClosed { node: node.number() });
@@ -294,9 +308,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
     /// Tells the observer what an ended node has become.
     fn report(&self, id: NodeId, observer: &mut dyn Observer) {
         let node = self.tree.node(id);
-        let text = self.tree.text(id);
-        let complete = node.end.is_some_and(End::is_complete);
-        let found = if complete { answer::extract(&text) } else { answer::extract_unfinished(&text) };
+        let found = verdict::shown(&self.tree, id);
         observer.event(&Event::NodeDone {
             node: id.number(),
             parent: self.tree.parent(id).number(),
@@ -306,7 +318,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             score: self.tree.score(id),
             value: self.tree.value(id),
             end: node.end.map_or("", End::name),
-            answer: found.as_ref().map(|found| found.answer.text()),
+            answer: found.as_ref().map(Answer::text),
             policy_tokens: self.ledger.usage.policy_tokens,
             wall_ms: self.ledger.usage.wall.as_secs_f64() * 1e3,
         });

@@ -65,7 +65,15 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         self.lanes = growing;
         let (mut growths, mut judged) = (Vec::new(), Vec::new());
         for Lane { mut growth, branch, .. } in ended {
-            let extendable = matches!(self.tree.node(growth.node).end, Some(End::Step | End::Eog | End::Answer));
+            let dropped = self.tree.node(growth.node).dropped;
+            let mut branch = branch;
+            if growth.keep && dropped > 1 {
+                // The last token was not computed anyway.
+                let held = (self.engine.len(&branch) + 1).saturating_sub(dropped);
+                self.engine.truncate(&mut branch, held)?;
+            }
+            let extendable =
+                matches!(self.tree.node(growth.node).end, Some(End::Step | End::Eog | End::Answer | End::Whole));
             let given_back =
                 if growth.keep && extendable { self.kept.insert(growth.node, branch) } else { Some(branch) };
             given_back.into_iter().for_each(|branch| self.engine.release(branch));

@@ -169,13 +169,21 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         }
         if !self.tree.node(id).prompt {
             let (mut stream, mut text) = (self.stream_at(extend.at), String::new());
-            for &token in tokens.iter().filter(|&&token| !self.vocabulary.is_eog(token)) {
-                self.vocabulary.append(&mut stream, token, &mut text);
+            let mut ends = Vec::new();
+            for &token in &tokens {
+                if !self.vocabulary.is_eog(token) {
+                    self.vocabulary.append(&mut stream, token, &mut text);
+                }
+                ends.push(text.len());
             }
-            self.tree.node_mut(id).text = text;
+            let node = self.tree.node_mut(id);
+            (node.tokens, node.text) = (tokens, text);
+            if let Until::Before(marks) = &extend.until {
+                node.cut(marks, &ends);
+            }
         }
         let node = self.tree.node_mut(id);
-        (node.tokens, node.draws, node.logprob) = (tokens, draws, logprob);
+        (node.draws, node.logprob) = (draws, logprob);
         (node.steps, node.end, node.wall_ms) = (steps, end, wall_ms);
         if node.steps.iter().any(|mark| node.text.get(..mark.bytes).is_none()) {
             return Err(Error::format("a saved step ends outside its text"));
@@ -186,7 +194,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         let (cap, cap_end) = (get_u64(input)?, end_at(get_u64(input)?)?);
         let drawn = self.tree.node(id).draws.len() as u64;
         self.ledger.grant(cap.saturating_sub(drawn));
-        let mut growth = self.growth(id, extend, cap, cap_end);
+        let mut growth = self.growth(id, extend, cap, cap_end)?;
         for _ in 0..get_within(input, len, "steps to be judged")? {
             growth.judgeable.push(load_features(input)?);
         }

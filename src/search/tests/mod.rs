@@ -1,10 +1,13 @@
 //! Conformance: every algorithm under every budget gives a well-formed outcome, never over budget, and the same one
 //! under every schedule.
 
+#[cfg(feature = "grammar")]
+mod grammar;
 mod limits;
 mod program;
 mod saved;
 mod schedule;
+mod thinking;
 
 use super::toy::Words;
 use super::*;

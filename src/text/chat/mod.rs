@@ -6,7 +6,10 @@
 mod clock;
 mod guard;
 mod json;
-mod stack;
+mod thinking;
+
+pub(super) use self::thinking::MARKS;
+pub use self::thinking::Thinking;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -18,6 +21,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, ErrorKind as JinjaErrorKind, context};
 
 use super::source::VocabSource;
+use super::stack;
 use super::vocab::Vocab;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Gguf;
@@ -60,9 +64,11 @@ pub struct ChatTemplate {
     eos_token: String,
     output_bytes: usize,
     fuel: u64,
+    thinking: Option<Thinking>,
 }
 
 const NAME: &str = "chat_template";
+const WHAT: &str = "chat template";
 /// Calls, loops and macros inside each other. Published templates nest fewer than ten.
 const DEPTH: usize = 64;
 /// Work that a template may do for the conversation it gets, within the cap of the limits: one fuel is one instruction
@@ -95,6 +101,7 @@ impl ChatTemplate {
             let (len, cap) = (source.len(), limits.template_source_bytes);
             return Err(Error::format(format!("the chat template has {len} bytes, more than the cap of {cap}")));
         }
+        let thinking = Thinking::of_template(source);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         let syntax = syntax.map_err(|e| broken("the chat template's syntax cannot be set up", e))?;
         let mut environment = Environment::new();
@@ -112,7 +119,7 @@ impl ChatTemplate {
         let (source, charged) = guard::wrap_sums(&without_generation_blocks(source)?, syntax)
             .map_err(|e| broken("the model's chat template is not valid Jinja", e))?;
         environment.add_function(charged, guard::charged);
-        stack::deep(STACK + STACK_PER_SOURCE_BYTE.saturating_mul(source.len()), || {
+        stack::deep(WHAT, STACK + STACK_PER_SOURCE_BYTE.saturating_mul(source.len()), || {
             environment.add_template_owned(NAME, source)
         })?
         .map_err(|e| broken("the model's chat template is not valid Jinja", e))?;
@@ -122,7 +129,15 @@ impl ChatTemplate {
             eos_token: eos_token.to_owned(),
             output_bytes: limits.template_output_bytes,
             fuel: limits.template_fuel,
+            thinking,
         })
+    }
+
+    /// How the model marks its thinking in a reply to one message; `None` for a template that does not speak of it, or has it
+    /// ended before the reply.
+    pub fn thinking(&self) -> Option<Thinking> {
+        let prompt = self.render(&[ChatMessage::new("user", "1+1?")], true).ok()?;
+        self.thinking.clone()?.after_prompt(&prompt)
     }
 
     /// The text of a conversation.
@@ -139,7 +154,7 @@ impl ChatTemplate {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
         let mut out = Capped { bytes: Vec::new(), room: self.output_bytes, is_full: false };
-        let rendered = stack::deep(STACK.saturating_add(STACK_PER_FUEL.saturating_mul(fuel as usize)), || {
+        let rendered = stack::deep(WHAT, STACK.saturating_add(STACK_PER_FUEL.saturating_mul(fuel as usize)), || {
             let template = environment.get_template(NAME)?;
             template.render_captured_to(self.context(messages, options), &mut out).map(drop)
         })?;

@@ -110,7 +110,7 @@ const Layout = (() => {
     const rows = new Map();
     for (const node of run.nodes) {
       if (node.answer === null || node.done_ms === null || node.done_ms > ms) continue;
-      if (node.end !== "eog" && node.end !== "answer") continue;
+      if (!["eog", "answer", "whole"].includes(node.end)) continue;
       const row = rows.get(node.answer) ?? { answer: node.answer, votes: 0, score: 0 };
       row.votes++;
       row.score = Math.max(row.score, node.score ?? confidence(node) ?? 0);

@@ -1,7 +1,7 @@
 // Pieces of the page that depend on a run alone, and what makes elements. Text only ever becomes text: nothing here parses
 // markup.
 // Why nodes end, by colour: those that lead on or to an answer, and those that something cut short.
-const ENDS = [[["answer", "eog"], "came to an end"], [["length", "context", "tokens", "memory"], "cut by a limit"], [["step"], "a step"], [["confidence"], "not confident"], [["prompt"], "a part of a prompt"]];
+const ENDS = [[["answer", "eog", "whole"], "came to an end"], [["length", "context", "tokens", "memory"], "cut by a limit"], [["step"], "a step"], [["confidence"], "not confident"], [["prompt"], "a part of a prompt"]];
 const ENDED = {
   eog: "by itself", answer: "with an answer", step: "at a step", length: "at its own limit", context: "context full",
   tokens: "out of tokens", memory: "out of memory", confidence: "confidence too low", interrupted: "given up with the search",
