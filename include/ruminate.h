@@ -272,6 +272,25 @@ typedef uint32_t rum_log_level;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What computes a model.
+enum rum_backend
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The engine of this library, on the processor.
+    RUM_BACKEND_NATIVE = 0,
+    // llama.cpp: CUDA, Metal and Vulkan, and more architectures; in builds that `rum_build_info_json` says so of.
+    RUM_BACKEND_LLAMA = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rum_backend rum_backend;
+#else
+typedef uint32_t rum_backend;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // How a file is brought into memory.
 enum rum_load
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -762,6 +781,14 @@ typedef struct rum_model_options {
     // Called with `user` once, before the function that opens returns, and also when it fails; unless the options themselves
     // are refused because of their `struct_size`.
     rum_drop_fn drop;
+    // A `rum_backend`. `RUM_BACKEND_LLAMA` opens files alone, has no packed weights, and no training; it looks at what could end the
+    // opening before and after the file is loaded. `RUM_ERR_UNSUPPORTED` in a build without it.
+    uint32_t backend;
+    // Layers on a GPU, from the last one on; `UINT32_MAX`, the default, for all of them. For `RUM_BACKEND_LLAMA`.
+    uint32_t n_gpu_layers;
+    // The only devices to use, by the names that `rum_devices_json` lists, with commas between; or no text for whatever there is. For
+    // `RUM_BACKEND_LLAMA`.
+    struct rum_str device;
 } rum_model_options;
 
 // What a model is. Texts are borrowed from the model.
@@ -1416,7 +1443,7 @@ uint32_t rum_abi_version(void);
 RUM_MUST_USE rum_status rum_check_abi(uint32_t version);
 
 // What this build is and can do, as one JSON object: `version`, `abi`, `target`, `profile`, `isa` (the instruction set that
-// kernels use here), `isas` (all that this machine has) and `backends`. The caller frees `out`. From any thread.
+// kernels use here), `isas` (all that this machine has) and `backends` (`native`, and `llama` where it was built in). The caller frees `out`. From any thread.
 RUM_MUST_USE
 rum_status rum_build_info_json(struct rum_text **out);
 
@@ -1477,6 +1504,11 @@ rum_status rum_runtime_free(struct rum_runtime *runtime);
 RUM_MUST_USE
 rum_status rum_runtime_set_memory_pressure(const struct rum_runtime *runtime,
                                            uint32_t level);
+
+// The devices that `RUM_BACKEND_LLAMA` can use here, as one JSON array of objects with `name`, `description`, `memory_free` and
+// `memory_total` in bytes; empty in a build without it. The caller frees `out`. From any thread.
+RUM_MUST_USE
+rum_status rum_devices_json(struct rum_text **out);
 
 // Fills `options` with the defaults. `struct_size` is `sizeof *options`.
 rum_status rum_model_options_init(struct rum_model_options *options, size_t struct_size);

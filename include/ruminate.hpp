@@ -313,6 +313,13 @@ public:
     }
 };
 
+/* The devices that RUM_BACKEND_LLAMA can use, as JSON. */
+inline result<std::string> devices() {
+    rum_text *text = nullptr;
+    rum_status status = rum_devices_json(&text);
+    return detail::give(status, status == RUM_OK ? detail::take(text) : std::string());
+}
+
 /* Told while a model is opened: `done` of `total` bytes. Returns whether to go on. */
 using progress = std::function<bool(rum_load_stage stage, std::uint64_t done, std::uint64_t total)>;
 

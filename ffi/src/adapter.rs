@@ -97,9 +97,9 @@ pub unsafe extern "C" fn rum_adapter_open(
         let model = call.object::<Model>(model)?;
         // SAFETY: the caller's promise.
         let path = unsafe { text::read(path, path_len, "the path") }?;
-        let net = &model.value.net;
-        let lora = ruminate::model::Adapter::open(Path::new(path), net.config(), &Limits::default())
-            .and_then(|lora| lora.check_base(net).map(|()| lora))
+        let network = &model.value.network;
+        let lora = ruminate::model::Adapter::open(Path::new(path), network.config()?, &Limits::default())
+            .and_then(|lora| network.check_adapter(&lora).map(|()| lora))
             .map_err(|e| e.context(path))?;
         // SAFETY: the caller's promise; not NULL.
         unsafe { hand_out(Adapter::new(lora, path), out) }

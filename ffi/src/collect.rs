@@ -133,7 +133,7 @@ impl Collect {
         };
         let question = Question { number: asked.number, text: &asked.text, prompt: &asked.prompt, verifier };
         let pressure = &self.model.value.weights.budget().pressure;
-        let mut engine = Governed::new(&mut self.motor.engine, &mut self.governor, pressure);
+        let mut engine = Governed::new(&mut *self.motor.engine, &mut self.governor, pressure);
         let words = &self.model.value.tokenizer;
         let (params, recorder) = (&self.params, &mut self.recorder);
         let block = learn::collect(&mut engine, words, &question, params, recorder, &mut Silent, reporter.cancel);

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::path::Path;
 use std::sync::Arc;
 
-use ruminate::engine::{Engine, SamplerParams, Tap};
+use ruminate::engine::{Backend, SamplerParams, Tap};
 use ruminate::learn::{self, CollectParams, Labels, Origin, Recorder, RowWriter};
 use ruminate::reward::verify::Number;
 use ruminate::search::SearchParams;
@@ -290,7 +290,7 @@ unsafe fn open_rows(
         return Ok(None);
     }
     let info = motor.engine.info();
-    let settings = json!({
+    let mut settings = json!({
         "n": params.n,
         "temp": params.sampler.temperature.to_string(),
         "top_p": params.sampler.top_p.to_string(),
@@ -301,6 +301,11 @@ unsafe fn open_rows(
         "n_ctx": info.n_ctx,
         "kv": session.kv_name,
     });
+    let backend = &session.model.value.backend;
+    if *backend != Backend::Native {
+        // Samples of two engines are never mixed in one file.
+        settings["backend"] = backend.name().into();
+    }
     let origin = Origin {
         architecture: info.architecture.clone(),
         fingerprint: info.fingerprint.clone(),

@@ -43,7 +43,7 @@ impl Work for Generate {
         let deadline = how.wall.and_then(|wall| Instant::now().checked_add(wall));
         let interrupt = Interrupt { cancel: reporter.cancel.clone(), deadline };
         let pressure = &model.value.weights.budget().pressure;
-        let mut engine = Governed::new(&mut motor.engine, &mut governor, pressure);
+        let mut engine = Governed::new(&mut *motor.engine, &mut governor, pressure);
         let done = generate(&model.value, &mut engine, &mut line, &prompt, &how, &interrupt, reporter);
         drop(engine);
         let mut finished = done.map_err(judge_host::failure)?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ruminate::engine::native::NativeEngine;
 use ruminate::engine::{Batch, Engine, MemoryReport, Rows};
 use ruminate::observe::Interrupt;
 use ruminate::{Error, ErrorKind, Result};
@@ -106,7 +105,7 @@ fn pause(time: Duration, interrupt: &Interrupt) -> Result<()> {
 
 /// An engine whose passes the governor sees.
 pub struct Governed<'a> {
-    engine: &'a mut NativeEngine,
+    engine: &'a mut dyn Engine,
     governor: &'a mut Governor,
     pressure: Arc<Pressure>,
     level: rum_memory_pressure,
@@ -117,7 +116,7 @@ pub struct Governed<'a> {
 }
 
 impl<'a> Governed<'a> {
-    pub fn new(engine: &'a mut NativeEngine, governor: &'a mut Governor, pressure: &Arc<Pressure>) -> Self {
+    pub fn new(engine: &'a mut dyn Engine, governor: &'a mut Governor, pressure: &Arc<Pressure>) -> Self {
         let (asked, pressure) = (engine.memory().kv_limit, Arc::clone(pressure));
         Self { engine, governor, level: rum_memory_pressure::RUM_MEMORY_NORMAL, pressure, asked, left: u64::MAX }
     }
@@ -145,7 +144,7 @@ impl<'a> Governed<'a> {
 
 impl Engine for Governed<'_> {
     ruminate::delegate_engine!(|governed| governed.engine;
-        info root fork len truncate release save load set_adapters set_free_width);
+        info root fork len truncate release save load trim set_adapters set_free_width);
 
     fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()> {
         self.governor.check(&batch.interrupt)?;

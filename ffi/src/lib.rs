@@ -8,6 +8,7 @@
 
 mod adapter;
 mod algo;
+mod backend;
 mod call;
 mod cancel;
 mod collect;

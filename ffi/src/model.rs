@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::c_char;
-use std::sync::Arc;
 
-use ruminate::engine::native::{NativeEngine, NativeOptions};
-use ruminate::engine::{Engine, ModelInfo};
+use ruminate::engine::{Backend, ModelInfo, Network};
 use ruminate::gguf::{Gguf, Value};
 use ruminate::text::{ChatTemplate, Tokenizer};
 
@@ -75,7 +73,8 @@ unsafe impl Struct for rum_model_info {
 
 /// An opened model and what sessions on it share.
 pub struct Model {
-    pub net: Arc<ruminate::model::Model>,
+    pub network: Network,
+    pub backend: Backend,
     pub tokenizer: Tokenizer,
     pub template: Option<ChatTemplate>,
     pub info: ModelInfo,
@@ -88,6 +87,13 @@ pub struct Model {
     metadata: BTreeMap<String, Text>,
 }
 
+/// Weights on their backend, and the memory that they were granted.
+pub struct Weights {
+    pub network: Network,
+    pub backend: Backend,
+    pub memory: Reservation,
+}
+
 impl Kind for Model {
     type Opaque = rum_model;
     const NAME: &'static str = "model";
@@ -96,21 +102,18 @@ impl Kind for Model {
 impl Model {
     pub fn new(
         gguf: &Gguf,
-        net: Arc<ruminate::model::Model>,
+        weights: Weights,
         tokenizer: Tokenizer,
         template: Option<ChatTemplate>,
         threads: usize,
         path: Option<&str>,
-        weights: Reservation,
     ) -> Result<Self, Failure> {
-        // An engine tells the sizes that heads are checked against.
-        let mut options = NativeOptions::default();
-        options.threads = 1;
-        let info = NativeEngine::new(Arc::clone(&net), &options)?.info().clone();
+        let Weights { network, backend, memory: weights } = weights;
+        let info = network.info()?;
         let texts = [&info.architecture, &info.name, &info.fingerprint].map(|text| Text::new(text.as_str()));
         let metadata = gguf.metadata().iter().filter_map(|(key, value)| Some((key.to_owned(), scalar(value)?)));
         let (metadata, path) = (metadata.collect(), path.map(str::to_owned));
-        Ok(Self { net, tokenizer, template, info, threads, path, weights, texts, metadata })
+        Ok(Self { network, backend, tokenizer, template, info, threads, path, weights, texts, metadata })
     }
 }
 

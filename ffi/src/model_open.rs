@@ -64,11 +64,19 @@ pub struct rum_model_options {
     /// Called with `user` once, before the function that opens returns, and also when it fails; unless the options themselves
     /// are refused because of their `struct_size`.
     pub drop: rum_drop_fn,
+    /// A `rum_backend`. `RUM_BACKEND_LLAMA` opens files alone, has no packed weights, and no training; it looks at what could end the
+    /// opening before and after the file is loaded. `RUM_ERR_UNSUPPORTED` in a build without it.
+    pub backend: u32,
+    /// Layers on a GPU, from the last one on; `UINT32_MAX`, the default, for all of them. For `RUM_BACKEND_LLAMA`.
+    pub n_gpu_layers: u32,
+    /// The only devices to use, by the names that `rum_devices_json` lists, with commas between; or no text for whatever there is. For
+    /// `RUM_BACKEND_LLAMA`.
+    pub device: rum_str,
 }
 
 // SAFETY: `repr(C)`; whole numbers and pointers, without padding.
 unsafe impl Struct for rum_model_options {
-    const FIRST: usize = 8 + 6 * size_of::<usize>();
+    const FIRST: usize = 16 + size_of::<[usize; 8]>();
 
     fn initial() -> Self {
         Self {
@@ -79,6 +87,9 @@ unsafe impl Struct for rum_model_options {
             on_progress: None,
             user: std::ptr::null_mut(),
             drop: None,
+            backend: 0,
+            n_gpu_layers: u32::MAX,
+            device: rum_str::NONE,
         }
     }
 }

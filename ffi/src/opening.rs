@@ -5,17 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ruminate::Limits;
+use ruminate::engine::{Backend, Network};
 use ruminate::exec::Team;
 use ruminate::gguf::Gguf;
 use ruminate::observe::{Event, Interrupt, Observer};
 use ruminate::storage::{Bytes, LoadMode};
 use ruminate::text::{ChatTemplate, Tokenizer};
 
+use crate::backend;
 use crate::call::Call;
 use crate::cancel::{Cancel, rum_cancel};
 use crate::host::Host;
 use crate::log;
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::model_open::{rum_load, rum_load_stage, rum_model_options};
 use crate::runtime::{Budget, Runtime, rum_runtime};
 use crate::sized;
@@ -31,6 +33,7 @@ pub struct Opening<'a> {
     mode: LoadMode,
     pack: bool,
     packed_cache: &'a str,
+    backend: Backend,
     interrupt: Interrupt,
     teller: Teller,
 }
@@ -65,7 +68,13 @@ impl<'a> Opening<'a> {
         };
         // SAFETY: the caller's promise.
         let packed_cache = unsafe { options.packed_cache.read("packed_cache") }?;
-        Ok(Self { threads, budget, mode, pack: options.pack != 0, packed_cache, interrupt, teller })
+        let pack = options.pack != 0;
+        // SAFETY: the caller's promise.
+        let backend = unsafe { backend::chosen(&options) }?;
+        if backend != Backend::Native && (pack || !packed_cache.is_empty()) {
+            return Err(Failure::invalid("weights are packed for RUM_BACKEND_NATIVE alone"));
+        }
+        Ok(Self { threads, budget, mode, pack, packed_cache, backend, interrupt, teller })
     }
 
     /// The file at `path`, and the others of a split model.
@@ -97,15 +106,19 @@ impl<'a> Opening<'a> {
     /// The model in the file, packed if that was asked for.
     pub fn model(mut self, gguf: &Gguf, path: Option<&str>) -> Result<Model, Failure> {
         let limits = Limits::default();
-        let weights = self.budget.reserve(gguf.file_len(), "the model")?;
+        let memory = self.budget.reserve(gguf.file_len(), "the model")?;
         self.interrupt.check()?;
         let tokenizer = Tokenizer::from_gguf(gguf, &limits)?;
         let template = ChatTemplate::from_gguf(gguf, &limits)?;
         self.interrupt.check()?;
-        let net = Arc::new(ruminate::model::Model::load(gguf, &limits)?);
-        self.pack(&net)?;
+        let network = Network::load(gguf, path.map(Path::new), &self.backend)?;
         self.interrupt.check()?;
-        let model = Model::new(gguf, net, tokenizer, template, self.threads, path, weights)?;
+        if let Ok(net) = network.native() {
+            self.pack(net)?;
+        }
+        self.interrupt.check()?;
+        let (backend, threads) = (std::mem::take(&mut self.backend), self.threads);
+        let model = Model::new(gguf, Weights { network, backend, memory }, tokenizer, template, threads, path)?;
         let name = path.unwrap_or("a model in memory");
         log::write(log::rum_log_level::RUM_LOG_INFO, &format!("opened {name} ({})", model.info.name));
         Ok(model)

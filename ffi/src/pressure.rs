@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use ruminate::engine::Engine;
+
 use crate::call::entry;
 use crate::lend::Lending;
 use crate::number::numbers;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ruminate::engine::native::{KvType, NativeEngine, NativeOptions};
+use ruminate::engine::native::{KvType, NativeOptions};
 use ruminate::engine::{Branch, Engine};
 use ruminate::observe::Interrupt;
 use ruminate::text::TokenId;
@@ -110,7 +110,7 @@ type Left = Mutex<Vec<Branch>>;
 
 /// An engine and the memory that it was granted.
 pub struct Motor {
-    pub engine: NativeEngine,
+    pub engine: Box<dyn Engine>,
     /// What stands beside the model's matrices, for traces.
     pub adapters: Vec<AdapterRecord>,
     _memory: Vec<Reservation>,
@@ -146,17 +146,18 @@ impl Session {
     /// A session with an engine of its own and nothing in its line.
     pub fn new(model: Arc<Object<Model>>, options: &rum_session_options) -> Result<Self, Failure> {
         let mut native = native_options(options, model.value.threads)?;
-        let scratch = NativeEngine::estimate(model.value.net.config(), 0, &native);
+        let network = &model.value.network;
+        let needs = network.needs(&native)?;
         let budget = model.value.weights.budget();
-        let mut memory = vec![budget.reserve(scratch.scratch, "the session's buffers")?];
+        let mut memory = vec![budget.reserve(needs.scratch, "the session's buffers")?];
         if options.kv_bytes > 0 {
             memory.push(budget.reserve(options.kv_bytes, "the session's keys and values")?);
             native.kv_limit = Some(options.kv_bytes);
-        } else if let Some(rest) = budget.reserve_rest(scratch.kv_page, "a page of keys and values")? {
+        } else if let Some(rest) = budget.reserve_rest(needs.kv, "the least keys and values")? {
             native.kv_limit = Some(rest.bytes);
             memory.push(rest);
         }
-        let mut engine = NativeEngine::new(Arc::clone(&model.value.net), &native)?;
+        let mut engine = network.engine(&native)?;
         if let Some(width) = usize::try_from(options.width).ok().filter(|&width| width > 0) {
             engine.set_free_width(width);
         }

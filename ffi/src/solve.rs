@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use ruminate::engine::Engine;
+use ruminate::engine::{Backend, Engine};
 use ruminate::observe::{CancelToken, Interrupt, Observer};
 use ruminate::reward::Judge as Valuer;
 use ruminate::search::{Outcome, Search, SearchParams, StopReason};
@@ -79,7 +79,7 @@ impl Solve {
             Err(error) => return Err(error),
         }
         let pressure = &self.model.value.weights.budget().pressure;
-        let mut engine = Governed::new(&mut self.motor.engine, &mut self.governor, pressure);
+        let mut engine = Governed::new(&mut *self.motor.engine, &mut self.governor, pressure);
         let words = &self.model.value.tokenizer;
         let judge = self.judge.as_mut().map(|(_, judge)| &mut ***judge as &mut dyn Valuer);
         let checkpoint = (!self.checkpoint.is_empty()).then(|| Path::new(self.checkpoint.as_str()));
@@ -111,9 +111,10 @@ impl Solve {
         let model = &self.model.value;
         let tokens = self.prompt.tokens.clone();
         let text = String::from_utf8_lossy(&model.tokenizer.decode(&tokens, true)).into_owned();
-        let mut header = Header::new(&self.motor.engine, PromptRecord { text, tokens }, &self.params);
+        let mut header = Header::new(&*self.motor.engine, PromptRecord { text, tokens }, &self.params);
         header.model.path = model.path.clone();
         header.model.adapters = self.motor.adapters.clone();
+        header.model.backend = (model.backend != Backend::Native).then(|| model.backend.name());
         header.model.kv_type = Some(self.kv_name.to_owned());
         header.question = self.prompt.question.clone();
         header.strategy = self.prompt.strategy.map(str::to_owned);

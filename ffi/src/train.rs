@@ -57,7 +57,7 @@ impl Work for Train {
     fn perform(mut self: Box<Self>, reporter: &mut Reporter<'_>) -> std::result::Result<Finished, Failure> {
         let (start, meter) = (Instant::now(), EnergyMeter::start());
         let model = Arc::clone(&self.model);
-        let net = &model.value.net;
+        let net = model.value.network.native()?;
         let team = Team::new(self.threads)?;
         let (given, loss, seed) = (self.examples.len(), self.params.loss.name(), self.params.seed);
         let (examples, from) = (std::mem::take(&mut self.examples), self.from.take().map(Arc::unwrap_or_clone));

@@ -165,6 +165,7 @@ unsafe fn read(call: &Call, preferences: &Preferences, training: *const rum_trai
     let from = call.optional::<Adapter>(asked.from)?;
     let test = call.optional::<Preferences>(asked.test)?;
     let model = Arc::clone(&preferences.model);
+    model.value.network.native()?;
     if let Some(test) =
         test.as_ref().filter(|test| test.value.model.value.info.fingerprint != model.value.info.fingerprint)
     {

@@ -2,6 +2,7 @@
 
 use std::ffi::c_char;
 
+use ruminate::engine::Backend;
 use ruminate::simd::Isa;
 use serde_json::json;
 
@@ -41,7 +42,7 @@ pub extern "C" fn rum_check_abi(version: u32) -> rum_status {
 }
 
 /// What this build is and can do, as one JSON object: `version`, `abi`, `target`, `profile`, `isa` (the instruction set that
-/// kernels use here), `isas` (all that this machine has) and `backends`. The caller frees `out`. From any thread.
+/// kernels use here), `isas` (all that this machine has) and `backends` (`native`, and `llama` where it was built in). The caller frees `out`. From any thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rum_build_info_json(out: *mut *mut rum_text) -> rum_status {
@@ -56,7 +57,7 @@ pub unsafe extern "C" fn rum_build_info_json(out: *mut *mut rum_text) -> rum_sta
             "profile": if cfg!(debug_assertions) { "debug" } else { "release" },
             "isa": Isa::detect().name(),
             "isas": isas,
-            "backends": ["native"],
+            "backends": Backend::BUILT_IN,
         });
         // SAFETY: the caller's promise; not NULL.
         unsafe { text::hand_out(info.to_string(), out) }

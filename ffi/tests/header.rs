@@ -19,6 +19,7 @@ fn generated() -> String {
         "cancel",
         "runtime",
         "pressure",
+        "backend",
         "model_open",
         "model",
         "tokens",

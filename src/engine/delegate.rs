@@ -52,6 +52,9 @@ macro_rules! delegate_engine {
     (@ memory $me:ident $inner:expr) => {
         fn memory(&self) -> $crate::engine::MemoryReport { let $me = self; $inner.memory() }
     };
+    (@ trim $me:ident $inner:expr) => {
+        fn trim(&mut self) { let $me = self; $inner.trim() }
+    };
     (@ set_kv_limit $me:ident $inner:expr) => {
         fn set_kv_limit(&mut self, bytes: u64) { let $me = self; $inner.set_kv_limit(bytes) }
     };
@@ -69,5 +72,5 @@ macro_rules! delegate_engine {
 /// An engine behind a pointer is an engine, so that a program can choose one when it runs.
 impl<E: super::Engine + ?Sized> super::Engine for Box<E> {
     delegate_engine!(|pointer| (**pointer);
-        info root fork len truncate release forward save load memory set_kv_limit set_adapters set_free_width);
+        info root fork len truncate release forward save load memory trim set_kv_limit set_adapters set_free_width);
 }

@@ -1,5 +1,6 @@
 //! The one seam between search and arithmetic: branches that share their prefix's KV, decoded together.
 
+mod backend;
 mod batch;
 mod delegate;
 mod device;
@@ -15,6 +16,7 @@ mod sampler;
 pub(crate) mod toy;
 mod width;
 
+pub use backend::{Backend, Needs, Network};
 pub use batch::{Batch, Row, Rows, Tap, Want};
 pub use device::{Device, devices};
 pub use lookup::{Lookup, pass_ahead};
@@ -131,6 +133,10 @@ pub trait Engine: Send {
 
     /// Bytes in use.
     fn memory(&self) -> MemoryReport;
+
+    /// Gives back to the system what no branch holds: freed KV pages, and the buffers of a pass. They are taken again when they are
+    /// needed. Nothing happens in an engine that cannot.
+    fn trim(&mut self) {}
 
     /// Caps KV at `bytes` from now on ([`MemoryReport::kv_limit`]). Pages already in use stay, only growth past the cap is
     /// refused, so a search can tighten the cap for its own duration and put the old one back.

@@ -58,6 +58,7 @@ void test_layout(const paths *p);
 void test_misuse(const paths *p);
 void test_structs(const paths *p);
 void test_open(const paths *p);
+void test_backend(const paths *p);
 void test_model(const paths *p);
 void test_session(const paths *p);
 void test_judge(const paths *p);

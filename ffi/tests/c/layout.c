@@ -10,9 +10,10 @@
 
 SIZE(rum_str, 16);
 SIZE(rum_runtime_options, 24);
-SIZE(rum_model_options, 56);
+SIZE(rum_model_options, 80);
 AT(rum_model_options, packed_cache, 16);
 AT(rum_model_options, drop, 48);
+AT(rum_model_options, device, 64);
 SIZE(rum_model_info, 112);
 AT(rum_model_info, n_vocab, 56);
 AT(rum_model_info, bos, 96);

@@ -10,7 +10,7 @@ static const struct {
     void (*run)(const paths *p);
 } TESTS[] = {
     {"version", test_version},   {"layout", test_layout}, {"structs", test_structs}, {"misuse", test_misuse},
-    {"open", test_open},         {"model", test_model},   {"session", test_session}, {"judge", test_judge},
+    {"open", test_open},         {"backend", test_backend}, {"model", test_model},   {"session", test_session}, {"judge", test_judge},
     {"method", test_method},     {"tool", test_tool},     {"run", test_run},         {"device", test_device},
     {"learn", test_learn},       {"adapter", test_adapter}, {"collect", test_collect}, {"callback", test_callback},
     {"thread", test_thread},     {"panic", test_panic},   {"leak", test_leak},

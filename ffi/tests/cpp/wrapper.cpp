@@ -56,6 +56,7 @@ static void models_and_tokens(const char *path) {
     rum::runtime runtime = must(rum::runtime::make(limits));
     FAILS(rum::model::open(path, {}, &runtime), RUM_ERR_MEMORY);
     CHECK(must(runtime.memory()) == 0);
+    CHECK(must(rum::devices()).front() == '[');
     rum::cancel_token cancel = must(rum::cancel_token::make());
     cancel.cancel();
     CHECK(cancel.is_cancelled());

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use ruminate::Limits;
-use ruminate::engine::Engine;
-use ruminate::engine::native::{NativeEngine, NativeOptions};
+use ruminate::engine::native::NativeOptions;
+use ruminate::engine::{self, Engine, Network};
 use ruminate::exec::Team;
 use ruminate::gguf::Gguf;
 use ruminate::model::Model;
@@ -48,78 +47,62 @@ pub struct Opened {
 impl BackendArgs {
     /// Its name in reports, devices included: what speed depends on.
     pub fn name(&self) -> String {
-        match (self.backend, self.device.is_empty(), self.gpu_layers) {
-            (Backend::Native, ..) => NATIVE.to_owned(),
-            (Backend::Llama, true, None) => "llama".to_owned(),
-            (Backend::Llama, ..) => {
-                let layers = self.gpu_layers.map(|layers| layers.to_string()).unwrap_or_default();
-                format!("llama:{}:{layers}", self.device.join("+"))
-            }
-        }
+        self.choice().name()
     }
 
     /// The flags that gave a [`name`](Self::name); our own engine's for none.
     pub fn recorded(name: Option<&str>) -> Result<Self, Failure> {
-        let name = name.unwrap_or(NATIVE);
-        let mut parts = name.split(':');
-        let backend = match parts.next() {
-            Some(NATIVE) => Backend::Native,
-            Some("llama") => Backend::Llama,
-            _ => return Err(Failure::data(format!("no backend is called {name:?}"))),
-        };
-        let device = parts.next().unwrap_or_default().split('+').filter(|d| !d.is_empty()).map(str::to_owned).collect();
-        let layers = parts.next().filter(|layers| !layers.is_empty()).map(str::parse).transpose();
-        let gpu_layers = layers.map_err(|_| Failure::data(format!("the layers in {name:?} are no number")))?;
-        Ok(Self { backend, gpu_layers, device })
+        let chosen = engine::Backend::by_name(name.unwrap_or(NATIVE)).map_err(|e| Failure::data(e.to_string()))?;
+        Ok(match chosen {
+            engine::Backend::Native => Self { backend: Backend::Native, gpu_layers: None, device: Vec::new() },
+            engine::Backend::Llama { gpu_layers, devices } => {
+                Self { backend: Backend::Llama, gpu_layers, device: devices }
+            }
+        })
     }
 
     pub fn open(&self, args: &ModelArgs, gguf: &Gguf, options: &NativeOptions) -> Result<Opened, Failure> {
-        match self.backend {
-            Backend::Native if self.gpu_layers.is_some() || !self.device.is_empty() => {
-                Err(Failure::usage("--gpu-layers and --device need --backend llama"))
+        let is_native = self.backend == Backend::Native;
+        if is_native && (self.gpu_layers.is_some() || !self.device.is_empty()) {
+            return Err(Failure::usage("--gpu-layers and --device need --backend llama"));
+        }
+        if !is_native {
+            check_llama(args)?;
+        }
+        let network = Network::load(gguf, args.source.model.as_deref(), &self.choice());
+        let network = network.map_err(|e| e.context(args.source.name()))?;
+        if let Some(path) = &args.packed_cache {
+            let model = network.native()?;
+            if !model.load_packed(path)? {
+                model.save_packed(&Team::new(options.threads)?, path)?;
             }
-            Backend::Native => native(args, gguf, options),
-            Backend::Llama => llama(args, gguf, options),
+        }
+        let mut engine = network.engine(options)?;
+        if !args.adapters.is_empty() {
+            engine.set_adapters(&adapter_args::open(&args.adapters, network.config()?)?)?;
+        }
+        Ok(Opened { engine, network: network.native().ok().cloned() })
+    }
+
+    fn choice(&self) -> engine::Backend {
+        match self.backend {
+            Backend::Native => engine::Backend::Native,
+            Backend::Llama => engine::Backend::Llama { gpu_layers: self.gpu_layers, devices: self.device.clone() },
         }
     }
 }
 
-fn native(args: &ModelArgs, gguf: &Gguf, options: &NativeOptions) -> Result<Opened, Failure> {
-    let model = Model::load(gguf, &Limits::default()).map_err(|e| e.context(args.source.name()))?;
-    let model = Arc::new(model);
-    if let Some(path) = &args.packed_cache
-        && !model.load_packed(path)?
-    {
-        model.save_packed(&Team::new(options.threads)?, path)?;
+/// An error for flags that llama.cpp has no use for, and in a build without it.
+fn check_llama(args: &ModelArgs) -> Result<(), Failure> {
+    if cfg!(not(feature = "llama")) {
+        let how = "build it with `cargo build --release --features llama`";
+        return Err(Failure::usage(format!("this build has no llama.cpp: {how}")));
     }
-    let adapters = adapter_args::open(&args.adapters, model.config())?;
-    let mut engine = NativeEngine::new(Arc::clone(&model), options)?;
-    engine.set_adapters(&adapters)?;
-    Ok(Opened { engine: Box::new(engine), network: Some(model) })
-}
-
-#[cfg(not(feature = "llama"))]
-fn llama(_: &ModelArgs, _: &Gguf, _: &NativeOptions) -> Result<Opened, Failure> {
-    Err(Failure::usage("this build has no llama.cpp: build it with `cargo build --release --features llama`"))
-}
-
-#[cfg(feature = "llama")]
-fn llama(args: &ModelArgs, gguf: &Gguf, options: &NativeOptions) -> Result<Opened, Failure> {
-    use ruminate::engine::llama::{LlamaEngine, LlamaOptions};
-    use ruminate::model::Config;
-
     if args.packed_cache.is_some() || args.isa.is_some() {
         return Err(Failure::usage("--packed-cache and --isa are for --backend native"));
     }
-    let path = args.source.model.as_ref();
-    let path = path.ok_or_else(|| Failure::usage("--backend llama reads a file: name one with --model"))?;
-    let mut llama = LlamaOptions::new(path);
-    (llama.threads, llama.n_ctx, llama.kv_type) = (options.threads, options.n_ctx, options.kv_type);
-    (llama.gpu_layers, llama.devices) = (args.backend.gpu_layers, args.backend.device.clone());
-    let mut engine = LlamaEngine::load(gguf, &llama)?;
-    if !args.adapters.is_empty() {
-        let config = Config::from_gguf(gguf, &Limits::default())?;
-        engine.set_adapters(&adapter_args::open(&args.adapters, &config)?)?;
+    match args.source.model {
+        Some(_) => Ok(()),
+        None => Err(Failure::usage("--backend llama reads a file: name one with --model")),
     }
-    Ok(Opened { engine: Box::new(engine), network: None })
 }

@@ -4,32 +4,30 @@
 //! is made, so the cap on KV only lowers what of them is used.
 
 mod cells;
+mod model;
 mod options;
 
 use std::sync::Arc;
 
 use ruminate_llama as llama;
 
+pub use self::model::LlamaModel;
 pub use self::options::LlamaOptions;
 use crate::engine::kv_tree::KvTree;
 use crate::engine::llama::cells::Cells;
 use crate::engine::plan::{Lane, Plan, Step};
-use crate::engine::{ASSUMED_FREE_WIDTH, Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap, adapters_in_use};
+use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap, adapters_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Gguf;
 use crate::kernels::row_logit_blocks;
-use crate::limits::Limits;
-use crate::model::{Adapter, Config, adapted_fingerprint};
+use crate::model::{Adapter, adapted_fingerprint};
 use crate::observe::Interrupt;
 use crate::simd::Isa;
 
 /// Runs a model by llama.cpp.
 pub struct LlamaEngine {
     info: ModelInfo,
-    /// [`ModelInfo::fingerprint`] without adapters.
-    fingerprint: String,
-    /// Where this library knows the architecture: what adapters are checked against.
-    config: Option<Config>,
+    model: Arc<LlamaModel>,
     context: llama::Context,
     kv: KvTree<Cells>,
     adapter_bytes: u64,
@@ -38,39 +36,24 @@ pub struct LlamaEngine {
 }
 
 impl LlamaEngine {
-    /// Loads the file at `options.path`, whose parsed form is `gguf`. Errors: [`InvalidArgument`](ErrorKind::InvalidArgument) for sizes
-    /// out of range and devices that there are not, [`Unsupported`](ErrorKind::Unsupported) for a file that llama.cpp refuses and a
-    /// network with recurrent layers, [`Memory`](ErrorKind::Memory) when the cells cannot be had.
+    /// An engine on a model of its own: [`LlamaModel::load`] and [`new`](Self::new).
     pub fn load(gguf: &Gguf, options: &LlamaOptions) -> Result<Self> {
-        let model = Arc::new(llama::Model::load(&options.path, &options.model())?);
-        if model.is_recurrent() {
-            let message = "this network has recurrent layers, whose state cannot be shared by branches or cut back";
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        let meta = gguf.metadata();
-        let architecture = meta.str("general.architecture")?.unwrap_or_default().to_owned();
-        let n_ctx = options.n_ctx(model.n_ctx_train())?;
-        let cell_bytes = options.cell_bytes(gguf, &architecture, &model)?;
+        Self::new(&Arc::new(LlamaModel::load(gguf, options)?), options)
+    }
+
+    /// An engine on `model`. The options' path and devices are those that it was loaded with. Errors:
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for sizes out of range, [`Memory`](ErrorKind::Memory) when the cells cannot be had.
+    pub fn new(model: &Arc<LlamaModel>, options: &LlamaOptions) -> Result<Self> {
+        let n_ctx = options.n_ctx(model.model.n_ctx_train())?;
+        let cell_bytes = model.cell_bytes(options.kv_type);
         let n_cells = options.cells(n_ctx, cell_bytes)?;
-        let context = llama::Context::new(&model, &options.context(n_cells))?;
-        let info = ModelInfo {
-            name: meta.str("general.name")?.unwrap_or_default().to_owned(),
-            fingerprint: gguf.fingerprint().to_owned(),
-            n_vocab: model.n_vocab(),
-            n_embd: model.n_embd(),
-            n_layer: model.n_layer(),
-            n_ctx,
-            n_ctx_train: model.n_ctx_train(),
-            free_width: ASSUMED_FREE_WIDTH,
-            architecture,
-        };
+        let context = llama::Context::new(&model.model, &options.context(n_cells))?;
         let cells = Cells::new(context.n_cells(), cell_bytes, options.kv_limit.unwrap_or(u64::MAX));
         Ok(Self {
-            fingerprint: info.fingerprint.clone(),
-            config: Config::from_gguf(gguf, &Limits::default()).ok(),
+            info: model.info(Some(n_ctx))?,
+            model: Arc::clone(model),
             kv: KvTree::new(cells, context.n_outputs()),
             context,
-            info,
             adapter_bytes: 0,
             max_batch: options.limits.batch_tokens,
             isa: Isa::detect(),
@@ -233,8 +216,7 @@ impl Engine for LlamaEngine {
             kv: cells.used(),
             kv_peak: cells.peak(),
             kv_limit: cells.limit(),
-            // What is known of it: the logits of one pass, in llama.cpp's buffer and in its graph.
-            scratch: (8 * self.context.n_outputs() * self.info.n_vocab) as u64,
+            scratch: model::scratch(self.context.n_outputs(), self.info.n_vocab),
         }
     }
 
@@ -247,13 +229,10 @@ impl Engine for LlamaEngine {
         if self.kv.holds_tokens() {
             return Err(adapters_in_use());
         }
-        let fingerprint = adapted_fingerprint(&self.fingerprint, adapters)?;
+        let fingerprint = adapted_fingerprint(self.model.fingerprint(), adapters)?;
         let mut loaded = Vec::with_capacity(adapters.len());
         for (adapter, scale) in adapters {
-            let config = self.config.as_ref().ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, format!("adapters of {:?} models", self.info.architecture))
-            })?;
-            adapter.check(config, &self.fingerprint)?;
+            adapter.check(self.model.config()?, self.model.fingerprint())?;
             loaded.push((Arc::new(self.load_adapter(adapter)?), *scale));
         }
         self.context.set_adapters(&loaded)?;

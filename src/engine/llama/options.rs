@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use ruminate_llama as llama;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gguf::Gguf;
 use crate::kernels::KvType;
 use crate::limits::Limits;
 
@@ -97,22 +96,5 @@ impl LlamaOptions {
             return Err(Error::new(ErrorKind::Memory, message));
         }
         Ok(cells)
-    }
-
-    /// Keys and values of one token in all layers.
-    pub(super) fn cell_bytes(&self, gguf: &Gguf, architecture: &str, model: &llama::Model) -> Result<u64> {
-        let meta = gguf.metadata();
-        let own = (model.n_embd() / model.n_head().max(1)) as u64;
-        let width = |name: &str| -> Result<u64> {
-            Ok(meta.u64(&format!("{architecture}.attention.{name}_length"))?.unwrap_or(own))
-        };
-        let numbers = (width("key")? + width("value")?)
-            .checked_mul((model.n_head_kv() * model.n_layer()) as u64)
-            .ok_or_else(|| Error::format("the model's heads are too wide"))?;
-        // Q8_0 keeps 32 numbers in 34 bytes.
-        Ok(match self.kv_type {
-            KvType::F16 => numbers.saturating_mul(2),
-            KvType::Q8 => numbers.saturating_mul(34) / 32,
-        })
     }
 }

@@ -119,13 +119,6 @@ impl NativeEngine {
         })
     }
 
-    /// Gives back to the system what no branch holds: freed KV pages, and the buffers of a pass. They are taken again when they are
-    /// needed.
-    pub fn trim(&mut self) {
-        self.kv.pages_mut().trim();
-        self.scratch.trim();
-    }
-
     /// The model that it runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
@@ -242,6 +235,11 @@ impl Engine for NativeEngine {
             return Err(Error::format("the saved KV belongs to another model, or to other adapters"));
         }
         self.kv.load(input, self.info.n_ctx)
+    }
+
+    fn trim(&mut self) {
+        self.kv.pages_mut().trim();
+        self.scratch.trim();
     }
 
     fn memory(&self) -> MemoryReport {

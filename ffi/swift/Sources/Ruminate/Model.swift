@@ -15,12 +15,23 @@ public final class Model: Sendable {
         public var packs = false
         /// A file that keeps the packed weights for the next start.
         public var packedCache: String?
+        public var backend = Backend.native
 
-        public init(readsWholeFile: Bool = false, packs: Bool = false, packedCache: String? = nil) {
+        public init(readsWholeFile: Bool = false, packs: Bool = false, packedCache: String? = nil, backend: Backend = .native) {
             self.readsWholeFile = readsWholeFile
             self.packs = packs
             self.packedCache = packedCache
+            self.backend = backend
         }
+    }
+
+    /// What computes.
+    public enum Backend: Sendable {
+        /// The engine of the library, on the processor.
+        case native
+        /// llama.cpp, where the library was built with it: so many layers on a GPU, all of them without a number, and the only devices to
+        /// use, by the names that ``Library/devices()`` has.
+        case llama(gpuLayers: UInt32? = nil, devices: [String] = [])
     }
 
     /// How far opening is.
@@ -58,6 +69,11 @@ public final class Model: Sendable {
         opening.load = options.readsWholeFile ? 1 : 0 // RUM_LOAD_READ, RUM_LOAD_MMAP
         opening.pack = options.packs ? 1 : 0
         opening.packed_cache = texts.str(options.packedCache)
+        if case .llama(let gpuLayers, let devices) = options.backend {
+            opening.backend = 1 // RUM_BACKEND_LLAMA
+            opening.n_gpu_layers = gpuLayers ?? .max
+            opening.device = texts.str(devices.joined(separator: ","))
+        }
         if let progress {
             opening.user = Unmanaged.passRetained(Told(progress)).toOpaque()
             opening.on_progress = { user, stage, done, total in

@@ -52,4 +52,11 @@ public enum Library {
         try check(rum_build_info_json(&raw))
         return try take(raw)
     }
+
+    /// The devices that ``Model/Backend/llama(gpuLayers:devices:)`` can use, as a JSON array.
+    public static func devices() throws -> String {
+        var raw: OpaquePointer?
+        try check(rum_devices_json(&raw))
+        return try take(raw)
+    }
 }
