@@ -145,6 +145,7 @@ impl Special {
     }
 
     /// Tokens that end generation, in the order of their numbers.
+    #[cfg(feature = "grammar")]
     pub(crate) fn ends(&self) -> &[TokenId] {
         &self.eog
     }

@@ -33,6 +33,7 @@ pub struct Tokenizer {
 }
 
 /// How a token may stand in a text that is held to a grammar.
+#[cfg(feature = "grammar")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling<'t> {
     /// As these bytes.
@@ -182,10 +183,12 @@ impl Tokenizer {
     }
 
     /// Tokens that end generation, in the order of their numbers.
+    #[cfg(feature = "grammar")]
     pub(super) fn ends(&self) -> &[TokenId] {
         self.special.ends()
     }
 
+    #[cfg(feature = "grammar")]
     pub(super) fn spelling(&self, id: TokenId) -> Spelling<'_> {
         let bytes = self.rendered.get(id).unwrap_or_default();
         match self.vocab.kind(id) {

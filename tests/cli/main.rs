@@ -10,6 +10,7 @@ mod learn;
 mod program;
 mod reason;
 mod solve;
+mod thinking;
 mod trace;
 mod train;
 

@@ -9,6 +9,7 @@ use crate::exit::{Code, Failure};
 use crate::generate::{GenerateArgs, generate};
 use crate::grammar_args::GrammarArgs;
 use crate::output::{Output, Style};
+use crate::unveiled::Unveiled;
 use crate::{input, process, signal};
 
 /// Generate text, streamed.
@@ -42,22 +43,16 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let mut branch = model.engine.root()?;
     let thinking = model.thinking().filter(|_| !args.raw);
     let hidden = thinking.as_ref().filter(|_| args.hide_thinking);
-    let (mut said, mut shown) = (String::new(), 0);
-    let mut show = |piece: &str| {
-        if output.json {
-            return Ok(());
-        }
-        let Some(thinking) = hidden else { return output.stream(piece) };
-        said.push_str(piece);
-        let answer = thinking.answer_in(&said);
-        if thinking.may_open(&said) && answer.start == 0 {
-            return Ok(());
-        }
-        let from = answer.start.max(shown).min(answer.end);
-        shown = answer.end.max(shown);
-        said.get(from..answer.end).map_or(Ok(()), |new| output.stream(new))
+    let mut answer = hidden.map(Unveiled::new);
+    let mut show = |piece: &str| match &mut answer {
+        _ if output.json => Ok(()),
+        Some(answer) => output.stream(answer.push(piece)),
+        None => output.stream(piece),
     };
     let done = generate(&mut model, &mut branch, &prompt, guide, &args.generate, &interrupt, &mut show)?;
+    if let Some(answer) = answer.filter(|_| !output.json) {
+        output.stream(answer.finish())?;
+    }
     let memory = model.engine.memory();
     if output.json {
         output.document(&json!({

@@ -46,6 +46,7 @@ mod source;
 mod spent;
 mod strategy_args;
 mod svg;
+mod unveiled;
 mod watch;
 mod width;
 

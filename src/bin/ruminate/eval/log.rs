@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn open(path: &Path, temp: f64) -> Result<Log, Failure> {
-        Log::open(path, &json!({ "temp": temp, "data": "ab" }), &json!({}))
+        Log::open(path, &json!({ "data": "ab", "temp": temp }), &json!({}))
     }
 
     #[test]
