@@ -6,6 +6,7 @@ use super::grow::{Grower, Grown, Solution};
 use super::labels::Labels;
 use super::recorder::Recorder;
 use super::rows::{Block, Label, Row};
+use super::trajectory::Trajectory;
 use super::{first_error, tree_value};
 use crate::engine::{Engine, SamplerParams, Tap};
 use crate::error::{ErrorKind, Result};
@@ -59,7 +60,7 @@ pub struct CollectParams {
 }
 
 /// Draws the samples of one question and labels their steps; `None` when it was cancelled. The recorder holds the tree of all that
-/// was drawn.
+/// was drawn, and the solutions with their labels.
 ///
 /// Every question gets random numbers of its own. A sample that was cut off before its end has failed, whatever number it holds.
 /// Steps about which the labels say nothing have no row. Errors as [`solve`](crate::search::solve), and
@@ -81,7 +82,10 @@ where
     *recorder = recorder.empty();
     let mut grower = Grower { engine, vocabulary, question, params: &params.search, observer, cancel };
     match labelled(&mut grower, params, recorder) {
-        Ok((grown, labels)) => Ok(Some(Block { question: question.number, rows: rows(recorder, &grown, &labels) })),
+        Ok((grown, labels)) => {
+            recorder.keep(Trajectory::all(recorder, &grown, &labels));
+            Ok(Some(Block { question: question.number, rows: rows(recorder, &grown, &labels) }))
+        }
         Err(error) if error.kind() == ErrorKind::Cancelled => Ok(None),
         Err(error) => Err(error),
     }

@@ -41,7 +41,8 @@ pub enum Kind {
 #[non_exhaustive]
 pub enum Objective {
     /// The product of its steps' values: a solution is right when every step is, so that one bad step has to carry the blame and
-    /// the others need not. A noisy conjunction, as multiple-instance learning uses it (Maron and Lozano-Pérez, NIPS 1998).
+    /// the others need not. A noisy conjunction, as multiple-instance learning uses it (Maron and Lozano-Pérez, NIPS 1998). Where
+    /// steps have labels of their own, a label is held against the product of the values up to its step.
     Product,
     /// Every step's value by itself: how likely a right answer is from there on.
     Step,
@@ -57,16 +58,16 @@ pub struct FitParams {
     pub objective: Option<Objective>,
     /// Units of the hidden layer; from 1 to 4096.
     pub n_hidden: usize,
-    /// Penalties on the weights to try, on inputs of deviation 1 and a mean loss; some, none below 0.
+    /// Penalties on the weights of hidden states to try, on inputs of deviation 1 and a mean loss; some, none below 0.
     pub l2: Vec<f64>,
     /// Decides the first weights of a hidden layer and the order of its batches.
     pub seed: u64,
 }
 
 impl Default for FitParams {
-    /// Both networks, the objective that suits the labels, 64 hidden units, penalties from 0.0001 to 0.1.
+    /// Both networks, the objective that suits the labels, 64 hidden units, penalties from 0.001 to 10.
     fn default() -> Self {
-        Self { kind: None, objective: None, n_hidden: 64, l2: vec![1e-4, 1e-3, FIRST_L2, 1e-1], seed: 0 }
+        Self { kind: None, objective: None, n_hidden: 64, l2: vec![1e-3, FIRST_L2, 1e-1, 1.0, 10.0], seed: 0 }
     }
 }
 
@@ -186,6 +187,7 @@ struct Part {
     groups: Vec<Range<usize>>,
     labels: Vec<f64>,
     weights: Vec<f64>,
+    penalised: usize,
 }
 
 impl Fitter<'_> {
@@ -268,24 +270,26 @@ impl Part {
     /// Rows of the table with their numbers, grouped as the objective wants them.
     fn of(table: &Table, rows: &[usize], x: Matrix, objective: Objective) -> Self {
         let groups: Vec<Range<usize>> = match objective {
+            Objective::Product if table.labels_steps() => table
+                .samples(rows)
+                .into_iter()
+                .flat_map(|sample| sample.clone().map(move |at| sample.start..at + 1))
+                .collect(),
             Objective::Product => table.samples(rows),
             Objective::Step => (0..rows.len()).map(|at| at..at + 1).collect(),
         };
-        // A solution is as right as its worst step; by its outcome, all of them are alike.
-        let label = |group: &Range<usize>| {
-            let values = rows.get(group.clone()).unwrap_or_default().iter().map(|&row| table.entry(row).value);
-            values.map(f64::from).fold(1.0, f64::min)
-        };
+        let last = |group: &Range<usize>| group.end.checked_sub(1).and_then(|at| rows.get(at).copied());
+        let label = |group: &Range<usize>| last(group).map_or(0.0, |row| f64::from(table.entry(row).value));
         let labels = groups.iter().map(label).collect();
-        let weights = match objective {
-            Objective::Product => vec![1.0; groups.len()],
-            Objective::Step => weights(table, rows),
-        };
-        Self { x, groups, labels, weights }
+        let weights = if groups.len() == rows.len() { weights(table, rows) } else { vec![1.0; groups.len()] };
+        // All but the log-probability, which comes last; a matrix of logits has none.
+        let penalised = (x.width() - 1).max(1);
+        Self { x, groups, labels, weights, penalised }
     }
 
     fn examples(&self) -> Examples<'_> {
-        Examples { x: &self.x, groups: &self.groups, labels: &self.labels, weights: &self.weights }
+        let Self { x, groups, labels, weights, penalised } = self;
+        Examples { x, groups, labels, weights, penalised: *penalised }
     }
 }
 

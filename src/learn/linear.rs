@@ -18,12 +18,14 @@ const TOLERANCE: f64 = 1e-6;
 #[derive(Clone, Copy)]
 pub(super) struct Examples<'a> {
     pub x: &'a Matrix,
-    /// One after the other.
+    /// They may share rows.
     pub groups: &'a [Range<usize>],
     /// How right each group is, from 0 to 1.
     pub labels: &'a [f64],
     /// Of mean 1.
     pub weights: &'a [f64],
+    /// Inputs whose weights cost the penalty; those behind them are known to tell something, whatever the others do.
+    pub penalised: usize,
 }
 
 impl<'a> Examples<'a> {
@@ -83,8 +85,7 @@ pub(super) fn objective(examples: Examples<'_>, l2: f64, team: &Team, w: &[f64],
     let n = n.max(1) as f64;
     gradient.iter_mut().zip(&sums).for_each(|(g, sum)| *g = sum / n);
     let mut value = sums.last().map_or(0.0, |total| total / n);
-    let width = w.len().saturating_sub(1);
-    for (g, w) in gradient.iter_mut().zip(w).take(width) {
+    for (g, w) in gradient.iter_mut().zip(w).take(examples.penalised) {
         *g += l2 * w;
         value += 0.5 * l2 * w * w;
     }

@@ -96,7 +96,7 @@ impl Mlp {
         Ok(best)
     }
 
-    /// The penalised mean loss over the groups of `batch`, and its gradient; biases are left out of the penalty.
+    /// The penalised mean loss over the groups of `batch`, and its gradient; biases are left out of the penalty, and inputs beyond those that cost it.
     pub fn objective(
         &self,
         examples: Examples<'_>,
@@ -125,7 +125,8 @@ impl Mlp {
         let mut value = sums.last().map_or(0.0, |loss| loss / count);
         let n_weights = self.width * self.n_hidden;
         for (i, (g, w)) in gradient.iter_mut().zip(&self.parameters).enumerate() {
-            let is_weight = i < n_weights || (n_weights + self.n_hidden..n - 1).contains(&i);
+            let is_weight =
+                i < n_weights && i % self.width < examples.penalised || (n_weights + self.n_hidden..n - 1).contains(&i);
             if is_weight {
                 *g += l2 * w;
                 value += 0.5 * l2 * w * w;

@@ -37,6 +37,7 @@ mod sums;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trajectory;
 mod tree_value;
 
 pub use self::collect::{CollectParams, Question, collect, default_taps, sampling};
@@ -48,6 +49,7 @@ pub use self::labels::{Labels, OmegaParams};
 pub use self::origin::Origin;
 pub use self::pairs::{PairParams, Prompt, pairs};
 pub use self::recorder::{Recorded, Recorder};
-pub use self::report::{PartFigures, Picked, Report, Size, Solutions, Tried};
+pub use self::report::{Begun, PartFigures, Picked, Report, Size, Solutions, Tried};
 pub use self::rows::{Block, Row, RowReader, RowWriter};
 pub use self::table::Table;
+pub use self::trajectory::{Trajectory, TrajectoryStep};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::trajectory::Trajectory;
 use crate::engine::Tap;
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
@@ -14,6 +15,7 @@ pub struct Recorder {
     taps: Vec<Tap>,
     entropy: bool,
     steps: BTreeMap<StepId, Recorded>,
+    solutions: Vec<Trajectory>,
 }
 
 /// One step of a search.
@@ -40,7 +42,7 @@ impl Recorder {
         if taps.is_empty() || twice {
             return Err(Error::invalid(format!("hidden states at {taps:?}: give at least one tap, and none twice")));
         }
-        Ok(Self { taps, entropy: false, steps: BTreeMap::new() })
+        Ok(Self { taps, entropy: false, steps: BTreeMap::new(), solutions: Vec::new() })
     }
 
     /// The same recorder, which also asks for [`Draw::entropy`].
@@ -51,7 +53,7 @@ impl Recorder {
 
     /// A recorder of the same things that was told nothing yet.
     pub(super) fn empty(&self) -> Self {
-        Self { taps: self.taps.clone(), entropy: self.entropy, steps: BTreeMap::new() }
+        Self { taps: self.taps.clone(), entropy: self.entropy, steps: BTreeMap::new(), solutions: Vec::new() }
     }
 
     /// Takes over the steps of a search that went on from `at`; the new number of each.
@@ -69,6 +71,15 @@ impl Recorder {
     /// All steps of the search.
     pub fn steps(&self) -> &BTreeMap<StepId, Recorded> {
         &self.steps
+    }
+
+    /// The labelled solutions that [`collect`](super::collect) drew; none of another search.
+    pub fn solutions(&self) -> &[Trajectory] {
+        &self.solutions
+    }
+
+    pub(super) fn keep(&mut self, solutions: Vec<Trajectory>) {
+        self.solutions = solutions;
     }
 
     /// Every path from the prompt to a step that no other goes on from, in the order of these last steps.
@@ -123,6 +134,7 @@ impl Judge for Recorder {
 
     fn begin(&mut self, _question: &str) -> Result<()> {
         self.steps.clear();
+        self.solutions.clear();
         Ok(())
     }
 

@@ -59,8 +59,20 @@ pub struct PartFigures {
     pub steps: Figures,
     /// On steps that end one.
     pub finals: Figures,
+    /// On solutions as far as each step that ends none: its value and those of the steps before it taken together in several
+    /// ways, held against its own label. What a search goes on from by.
+    pub begun: Vec<Begun>,
     /// On finished solutions, their steps' values taken together in several ways.
     pub solutions: Vec<Solutions>,
+}
+
+/// Figures on solutions that are not finished.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Begun {
+    /// How the steps' values become one, by its name.
+    pub aggregation: String,
+    /// Figures of the values.
+    pub figures: Figures,
 }
 
 /// Figures on finished solutions.
@@ -106,9 +118,26 @@ impl PartFigures {
             size: Size::of(table, rows),
             all: Figures::of(&valued(&|_| true)),
             steps: Figures::of(&valued(&|complete| !complete)),
+            begun: AGGREGATIONS.map(|by| Begun::of(table, rows, values, by)).to_vec(),
             solutions: AGGREGATIONS.map(|by| Solutions::of(table, rows, values, by)).to_vec(),
             finals: Figures::of(&finals),
         }
+    }
+}
+
+impl Begun {
+    fn of(table: &Table, rows: &[usize], values: &[f64], by: Aggregation) -> Self {
+        let mut valued = Vec::new();
+        for sample in table.samples(rows) {
+            let mut so_far = Vec::with_capacity(sample.len());
+            for (&row, &value) in rows.iter().zip(values).take(sample.end).skip(sample.start) {
+                so_far.push(value as f32);
+                let entry = table.entry(row);
+                let value = by.of(&so_far).filter(|_| !entry.complete);
+                valued.extend(value.map(|v| Valued { value: v.into(), right: entry.right, question: entry.question }));
+            }
+        }
+        Self { aggregation: by.name(), figures: Figures::of(&valued) }
     }
 }
 

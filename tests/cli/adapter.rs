@@ -70,7 +70,7 @@ fn results_and_traces_stay_with_their_adapters() {
     let (results, rows, trace) = (path("results.jsonl"), path("steps.rows"), path("run.jsonl"));
     let eval = |rows: &str, args: &[&str]| {
         let fixed = ["eval", "--json", DATA, "--algo", "greedy", "--width", "4", "--out", &results, "--rows", rows];
-        ruminate(&[&fixed[..], args].concat())
+        ruminate(&[&fixed[..], &["--judge", "none"], args].concat())
     };
     document(&eval("0..2", &["--adapter", &adapter]));
     document(&eval("0..3", &["--adapter", &adapter]));

@@ -210,3 +210,49 @@ fn pairs_are_ordered_by_a_judge_that_is_asked_for() {
     let other = ["learn", "collect", DATA, "--rows", "0..1", "--out", &path("new")];
     assert_fails(&ruminate(&[&other[..], &["--judge", "logprob"]].concat()), 2, "--pairs");
 }
+
+#[test]
+fn solutions_are_written_with_the_labels_of_their_steps() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let labels = ["--labels", "monte-carlo", "--rollouts", "4"];
+    let run = |out: &str, rows: &str, file: &str| {
+        let args = ["--trajectories", file, "--pairs", &path(&format!("{out}.pairs"))];
+        collect(&path(out), rows, &[&labels[..], &args].concat())
+    };
+    let whole = path("whole.jsonl");
+    run("whole", "0..6", &whole);
+    let lines: Vec<Value> =
+        fs::read_to_string(&whole).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 6 * 8, "the rollouts are solutions too: {}", lines.len());
+    let questions: Vec<Value> =
+        fs::read_to_string(DATA).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        let row = line["source"]["question"].as_u64().unwrap() as usize;
+        assert_eq!(line["question"], questions[row]["question"]);
+        let steps = line["steps"].as_array().unwrap();
+        let text: String = steps.iter().map(|step| step["text"].as_str().unwrap()).collect();
+        let gold = questions[row]["answer"].as_str().unwrap().split("#### ").nth(1).unwrap();
+        let said = text.split("#### ").nth(1).map(str::trim);
+        assert_eq!(line["right"], line["complete"] == true && said == Some(gold), "{line}");
+        if line["shared"] == 0 && line["complete"] == true {
+            // What a solution came to is the label of its last step; those before have a share of four rollouts.
+            let (last, before) = steps.split_last().unwrap();
+            assert_eq!(last["value"] == 1.0, line["right"] == true);
+            let quarters = before.iter().map(|step| step["value"].as_f64().unwrap() * 4.0);
+            assert!(quarters.into_iter().all(|share| (share - share.round()).abs() < 1e-3), "{line}");
+        }
+    }
+    // In two goes, with a line that a killed run did not write to its end.
+    let goes = path("goes.jsonl");
+    run("goes", "0..2", &goes);
+    fs::write(&goes, fs::read_to_string(&goes).unwrap() + r#"{"question":"Ann"#).unwrap();
+    run("goes", "0..6", &goes);
+    assert_eq!(fs::read_to_string(&whole).unwrap(), fs::read_to_string(&goes).unwrap());
+    let other = ["learn", "collect", DATA, "--width", "8", "--rows", "0..1", "--out", &path("other")];
+    let pairs = fs::read(path("whole.pairs")).unwrap();
+    assert_fails(&ruminate(&[&other[..], &["--trajectories", &path("whole.pairs")]].concat()), 3, "something else");
+    assert!(!pairs.is_empty() && fs::read(path("whole.pairs")).unwrap() == pairs, "what is refused is left as it was");
+    assert_fails(&ruminate(&[&other[..], &["--trajectories", &path("other")]].concat()), 2, "twice");
+    assert_fails(&ruminate(&[&other[..], &["--trajectories", DATA]].concat()), 3, "something else");
+}

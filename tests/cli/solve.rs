@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{assert_fails, command, document, ruminate, text};
+use crate::program::{BUNDLED, assert_fails, command, document, ruminate, text};
 
 const QUESTION: &str = "Tom has 3 boxes with 4 pens each. He gives away 5 pens. How many pens are left?";
 
@@ -184,4 +185,25 @@ fn the_free_width_is_kept_and_a_damaged_cache_is_measured_anew_or_done_without()
     }
     // A file stands where the cache folder should.
     assert_ne!(solve(file)["free_width_source"], "cached");
+}
+
+#[test]
+fn the_built_in_model_brings_its_own_judges() {
+    let solve = |args: &[&str]| {
+        let fixed = ["solve", "--json", "--strategy", "direct", "--n", "4", "--early-stop", "never", QUESTION];
+        document(&ruminate(&[&fixed[..], args].concat()))
+    };
+    let [own, named, none] = [&[][..], &["--judge", "head*arithmetic"], &["--judge", "none"]].map(solve);
+    assert_eq!(own["candidates"], named["candidates"]);
+    assert_ne!(own["candidates"], none["candidates"]);
+    // The same samples, weighed by something else.
+    let texts = |document: &Value| document["usage"]["policy_tokens"].clone();
+    assert_eq!(texts(&own), texts(&none));
+    // The same file as a model of one's own is judged by nothing, unless its head is asked for.
+    let file = solve(&["--model", BUNDLED]);
+    assert_eq!(file["candidates"], none["candidates"]);
+    assert_eq!(solve(&["--model", BUNDLED, "--judge", "head*arithmetic"])["candidates"], own["candidates"]);
+    let actor = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/actor/actor.gguf");
+    assert_fails(&ruminate(&["solve", "--model", actor, "--judge", "head", QUESTION]), 2, "--judge head=FILE");
+    assert_fails(&ruminate(&["solve", "--judge", "none*arithmetic", QUESTION]), 2, "none alone");
 }

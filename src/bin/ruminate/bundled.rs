@@ -1,4 +1,4 @@
-//! The model that is part of the program.
+//! The model that is part of the program, and its reward head.
 
 use ruminate::storage::Bytes;
 
@@ -11,6 +11,12 @@ struct Aligned<T: ?Sized>(T);
 
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../models/abacus-q8_0.gguf"));
 
+static HEAD: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../models/abacus-prm.gguf"));
+
 pub fn bytes() -> Bytes {
     Bytes::from_static(&MODEL.0)
+}
+
+pub fn head() -> Bytes {
+    Bytes::from_static(&HEAD.0)
 }

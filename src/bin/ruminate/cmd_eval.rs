@@ -14,6 +14,7 @@ use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
 use crate::grammar_args::GrammarArgs;
+use crate::judge_args::JudgeArgs;
 use crate::model::{Loaded, ModelArgs};
 use crate::output::{Output, Style, write_file};
 use crate::provenance::{digest, prompt_digest};
@@ -69,6 +70,7 @@ struct Run<'a> {
     strategy: &'a dyn Strategy,
     resources: &'a Resources,
     settings: Vec<Setting>,
+    judge: JudgeArgs,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -91,7 +93,8 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     args.grammar.grammar("")?;
     let resources = args.search.strategy().resources()?;
     let settings = args.search.settings_of(&*strategy)?;
-    let run = Run { args, strategy: &*strategy, resources: &resources, settings };
+    let judge = args.search.judge.in_search(&args.model);
+    let run = Run { args, strategy: &*strategy, resources: &resources, settings, judge };
     for setting in &run.settings {
         args.search.params(setting, true, 0).validate()?;
     }
@@ -105,7 +108,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let todo = run.todo(&rows, &log);
     let cancel = signal::token();
     width::settle(&mut model, &args.search.lanes(&run.settings), &cancel, output);
-    model.judge = args.search.judge.load(&model)?;
+    model.judge = run.judge.load(&model)?;
     let bar = output.count_progress("searches", todo.len() as u64);
     let mut right = 0usize;
     let mut finished = true;
@@ -156,7 +159,7 @@ impl Args {
 impl Run<'_> {
     /// What all results of one file have in common.
     fn fixed(&self, text: &str, data: &Dataset, model: &Loaded) -> Value {
-        let mut fixed = self.args.search.common();
+        let mut fixed = self.args.search.common(&self.judge);
         fixed["data"] = digest(text).into();
         fixed["format"] = data.format.name().into();
         fixed["prompt"] = prompt_digest(self.strategy).into();

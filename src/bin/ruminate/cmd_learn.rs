@@ -7,7 +7,7 @@ mod held_out;
 mod improve;
 mod label_args;
 mod limit_args;
-mod pair_writer;
+mod line_writer;
 mod readings;
 mod report;
 mod rollouts;

@@ -60,12 +60,13 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     params.thinking = model.thinking();
     let mark = params.thinking.as_ref().map_or(strategy.answer_mark(), Thinking::mark).to_owned();
     params.grammar = if grammar.is_some() { args.grammar.grammar(&mark)? } else { None };
-    model.judge = args.search.judge.load(&model)?;
+    let judge = args.search.judge.in_search(&args.model);
+    model.judge = judge.load(&model)?;
     let mut watch = Watch::new(output, &params.budget);
     let (words, template) = (&model.tokenizer, model.template.as_ref());
     let inquiry = Inquiry::new(&*strategy, &question, words, template, &params, &resources)?;
     let mut header = record::header(&model, &args.model, question.trim(), strategy.name(), inquiry.prompt(), &params);
-    header.judge = args.search.judge.record().map(|name| JudgeRecord { name });
+    header.judge = judge.record().map(|name| JudgeRecord { name });
     if strategy.steps().is_some() {
         header.prompts = resources.prompts.changed().clone();
         header.strategy_detail = strategy.detail();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ruminate::Limits;
 use ruminate::engine::Engine;
 use ruminate::engine::native::{NativeEngine, NativeOptions};
+use ruminate::gguf::Gguf;
 use ruminate::model::Model;
 use ruminate::reward::convention::{Convention, Generative, MathShepherd, QwenPrm, RlhFlow, Skywork, TokenPair};
 use ruminate::reward::{Arithmetic, Confidence, ExternalJudge, Head, HeadJudge, Judge, Mix, Product};
@@ -13,22 +14,40 @@ use ruminate::storage::LoadMode;
 use ruminate::text::{ChatTemplate, Tokenizer};
 
 use crate::exit::Failure;
-use crate::model::Loaded;
-use crate::source;
+use crate::model::{Loaded, ModelArgs};
+use crate::{bundled, source};
 
 #[derive(clap::Args)]
 pub struct JudgeArgs {
-    /// What values steps; several are multiplied. `head=FILE`: a reward head on the model's own states. `arithmetic`: whether
-    /// sums in the text are right. `logprob`, `entropy`: how sure the model was. A reward model of its own:
-    /// `math-shepherd=FILE`, `rlhflow=FILE`, `token-pair=FILE`, `generative=FILE`, and with a head beside the model
-    /// `qwen-prm=FILE,HEAD`, `skywork=FILE,HEAD`.
+    /// What values steps; several are multiplied. `head=FILE`: a reward head on the model's own states; without a file that
+    /// of the built-in model. `arithmetic`: whether sums in the text are right. `logprob`, `entropy`: how sure the model was. A
+    /// reward model of its own: `math-shepherd=FILE`, `rlhflow=FILE`, `token-pair=FILE`, `generative=FILE`, and with a head
+    /// beside the model `qwen-prm=FILE,HEAD`, `skywork=FILE,HEAD`. `none`: nothing does. Without the flag `none`, and a search
+    /// with the built-in model as it came `head*arithmetic`.
     #[arg(long, env = "RUMINATE_JUDGE", value_name = "NAME[=FILE]", value_delimiter = '*')]
     pub judge: Vec<String>,
 }
 
+/// What asks for no judge.
+const NONE: &str = "none";
+/// Values what the built-in model writes in a search, unless a user says otherwise.
+const BUNDLED: [&str; 2] = ["head", "arithmetic"];
+
 impl JudgeArgs {
+    /// The same, with what stands for an absent flag in a search by `policy`. An adapter changes the states that a head reads.
+    pub fn in_search(&self, policy: &ModelArgs) -> Self {
+        let as_it_came = policy.source.model.is_none() && policy.adapters.is_empty();
+        match self.judge.is_empty() && as_it_came {
+            true => Self { judge: BUNDLED.map(str::to_owned).to_vec() },
+            false => Self { judge: self.judge.clone() },
+        }
+    }
+
     /// The judge that the flag asks for, on the policy `model`.
     pub fn load(&self, model: &Loaded) -> Result<Option<Box<dyn Judge>>, Failure> {
+        if self.judge == [NONE] {
+            return Ok(None);
+        }
         let mut judges = self.judge.iter().map(|spec| judge(spec, model)).collect::<Result<Vec<_>, _>>()?;
         match judges.len() {
             0 | 1 => Ok(judges.pop()),
@@ -38,7 +57,7 @@ impl JudgeArgs {
 
     /// The flag's value, files by their whole paths, so that a trace can name the judge; `None` without one.
     pub fn record(&self) -> Option<String> {
-        let specs: Vec<String> = self.judge.iter().map(|spec| absolute(spec)).collect();
+        let specs: Vec<String> = self.judge.iter().filter(|spec| *spec != NONE).map(|spec| absolute(spec)).collect();
         (!specs.is_empty()).then(|| specs.join("*"))
     }
 
@@ -62,6 +81,7 @@ fn judge(spec: &str, model: &Loaded) -> Result<Box<dyn Judge>, Failure> {
         ("arithmetic", []) => Ok(Box::new(Arithmetic)),
         ("logprob", []) => Ok(Box::new(Confidence::Logprob)),
         ("entropy", []) => Ok(Box::new(Confidence::Entropy)),
+        ("head", []) => bundled_head(model),
         ("head", [file]) => Ok(Box::new(HeadJudge::new(head(file)?, model.engine.info())?)),
         ("head", _) => Err(needs("one reward-head file")),
         ("math-shepherd" | "rlhflow" | "token-pair" | "generative", [file]) => external(name, file, None, model),
@@ -69,9 +89,19 @@ fn judge(spec: &str, model: &Loaded) -> Result<Box<dyn Judge>, Failure> {
         ("math-shepherd" | "rlhflow" | "token-pair" | "generative", _) => Err(needs("one model file")),
         ("qwen-prm" | "skywork", _) => Err(needs("a model file and a head file")),
         _ => Err(Failure::usage(format!(
-            "no judge is called {name:?}; there are: head, arithmetic, logprob, entropy, math-shepherd, rlhflow, token-pair, \
+            "no judge is called {name:?} here; there are: none alone, head, arithmetic, logprob, entropy, math-shepherd, rlhflow, token-pair, \
              generative, qwen-prm, skywork"
         ))),
+    }
+}
+
+fn bundled_head(policy: &Loaded) -> Result<Box<dyn Judge>, Failure> {
+    let head = Head::from_gguf(&Gguf::parse(bundled::head(), &Limits::default())?, &Limits::default())?;
+    match head.check_base(policy.engine.info()) {
+        Ok(()) => Ok(Box::new(HeadJudge::new(head, policy.engine.info())?)),
+        Err(_) => Err(Failure::usage(
+            "--judge head without a file is the head of the built-in model; give this model's own, as in `--judge head=FILE`",
+        )),
     }
 }
 

@@ -238,12 +238,12 @@ impl SearchArgs {
         self.seed
     }
 
-    /// What changes a search's result and is the same for all settings, by flag, for a file that must not mix results.
-    pub fn common(&self) -> serde_json::Value {
+    /// What changes a search's result by `judge` and is the same for all settings, by flag, for a file that must not mix results.
+    pub fn common(&self, judge: &JudgeArgs) -> serde_json::Value {
         let early_stop = clap::ValueEnum::to_possible_value(&self.early_stop);
         let forcing = (self.min_thinking, self.waits, &self.wait, self.early_exit.map(|p| p.to_string()));
         let mut common = serde_json::json!({
-            "judge": self.judge.record(),
+            "judge": judge.record(),
             "vote": self.vote.map(Vote::name),
             "aggregation": self.aggregation.map(|aggregation| aggregation.name()),
             "beam_width": self.beam_width,

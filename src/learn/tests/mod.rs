@@ -65,7 +65,7 @@ fn a_logistic_regression_is_that_of_numpy_for_any_number_of_threads() {
     let labels = floats(&golden["labels"]);
     let weights = floats(&golden["weights"]);
     let groups: Vec<_> = (0..labels.len()).map(|i| i..i + 1).collect();
-    let examples = Examples { x: &x, groups: &groups, labels: &labels, weights: &weights };
+    let examples = Examples { x: &x, groups: &groups, labels: &labels, weights: &weights, penalised: x.width() };
     let l2 = golden["l2"].as_f64().unwrap();
     let fit = |threads| {
         let team = Team::new(threads).unwrap();
@@ -78,7 +78,7 @@ fn a_logistic_regression_is_that_of_numpy_for_any_number_of_threads() {
     assert_eq!(found, fit(2));
 }
 
-/// Random rows in groups of one to four, their labels and weights.
+/// Random rows in groups of one to four that share some, their labels and weights.
 fn examples(rows: usize, width: usize) -> (Matrix, Vec<std::ops::Range<usize>>, Vec<f64>, Vec<f64>) {
     let stream = Stream::new(7);
     let x: Vec<f32> = (0..rows * width).map(|i| (2.0 * stream.uniform(i as u64) - 1.0) as f32).collect();
@@ -87,7 +87,7 @@ fn examples(rows: usize, width: usize) -> (Matrix, Vec<std::ops::Range<usize>>, 
     while start < rows {
         let end = rows.min(start + 1 + groups.len() % 4);
         groups.push(start..end);
-        start = end;
+        start = if end < rows { end - groups.len() % 2 } else { end };
     }
     // Hard labels, and soft ones in between.
     let labels = (0..groups.len()).map(|i| (2.0 * stream.child(1).uniform(i as u64) - 0.5).clamp(0.0, 1.0)).collect();
@@ -115,7 +115,7 @@ fn check_gradient(at: &[f64], function: impl Fn(&[f64], &mut [f64]) -> f64) {
 #[test]
 fn gradients_are_those_of_finite_differences() {
     let (x, groups, labels, weights) = examples(50, 5);
-    let examples = Examples { x: &x, groups: &groups, labels: &labels, weights: &weights };
+    let examples = Examples { x: &x, groups: &groups, labels: &labels, weights: &weights, penalised: 4 };
     let team = Team::new(1).unwrap();
     let at: Vec<f64> = (0..6).map(|i| 0.3 * f64::from(i) - 0.7).collect();
     check_gradient(&at, |w, gradient| linear::objective(examples, 0.1, &team, w, gradient));
@@ -215,6 +215,43 @@ fn one_bad_step_carries_the_blame_for_a_wrong_solution() {
     let (_, plain) = fitted(&table, &FitParams { objective: Some(Objective::Step), ..params }, 2);
     let last = |report: &Report| report.test_figures.solutions[2].figures.auroc.unwrap();
     assert!(last(&plain) <= last(&report) + 1e-3);
+}
+
+#[test]
+fn a_label_of_a_step_is_held_against_the_product_so_far() {
+    // A step is bad by itself, and its label says whether one was bad up to there: the state of a good step after a bad one does
+    // not show its label.
+    let good = |row: &Row| row.states[9].to_f32() > -0.3;
+    let mut table = Table::new(origin());
+    for number in 0..300 {
+        let mut block = block(number, |_| true);
+        for pair in block.rows.chunks_exact_mut(2) {
+            let first = good(&pair[0]);
+            let both = first && good(&pair[1]);
+            (pair[0].right, pair[0].value) = (first, f32::from(u8::from(first)));
+            (pair[1].right, pair[1].value) = (both, f32::from(u8::from(both)));
+        }
+        table.push(&origin(), &block).unwrap();
+    }
+    assert!(table.labels_steps());
+    let product = FitParams {
+        kind: Some(Kind::Linear),
+        objective: Some(Objective::Product),
+        l2: vec![1e-4],
+        ..FitParams::default()
+    };
+    let (_, report) = fitted(&table, &product, 2);
+    let figure = |report: &Report, by: &str| {
+        let solutions = report.test_figures.solutions.iter().find(|s| s.aggregation == by).unwrap();
+        let begun = report.test_figures.begun.iter().find(|b| b.aggregation == by).unwrap();
+        (solutions.figures.auroc.unwrap(), begun.figures)
+    };
+    let (finished, begun) = figure(&report, "product");
+    assert!(finished > 0.99 && begun.auroc.unwrap() > 0.99, "{report:?}");
+    assert!(figure(&report, "last").0 < 0.95, "the last step alone does not show what went wrong before it");
+    // Only the first of two steps ends nothing, and there every way of taking one value is that value.
+    assert_eq!(begun, figure(&report, "last").1);
+    assert_eq!(begun.n, report.test_figures.steps.n);
 }
 
 #[test]

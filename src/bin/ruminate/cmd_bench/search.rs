@@ -71,7 +71,7 @@ pub fn run(args: &SearchBenchArgs, output: &Output) -> Result<(), Failure> {
     let settings = args.search.settings();
     let strategy = args.search.strategy().choose_prompt(args.model.source.model.is_some())?;
     let mut model = args.model.load()?;
-    model.judge = args.search.judge.load(&model)?;
+    model.judge = args.search.judge.in_search(&args.model).load(&model)?;
     let prompts = questions
         .iter()
         .map(|question| reason::prompt(&*strategy, question, &model.tokenizer, model.template.as_ref()))

@@ -62,6 +62,9 @@ pub struct CollectArgs {
     /// What the chosen side of a pair is worth more, at least, from 0 to 1; 0.5 without it, with --judge 0.1.
     #[arg(long, env = "RUMINATE_PAIRS_GAP", value_name = "X", requires = "pairs", value_parser = gap)]
     pairs_gap: Option<f64>,
+    /// Also write every solution as a JSON line: its steps with their texts and labels.
+    #[arg(long, env = "RUMINATE_TRAJECTORIES", value_name = "FILE")]
+    trajectories: Option<PathBuf>,
     #[command(flatten)]
     judge: JudgeArgs,
     /// Samples of every question.
@@ -109,10 +112,10 @@ pub fn run(args: &CollectArgs, output: &Output) -> Result<(), Failure> {
 impl CollectArgs {
     /// Steps of a published set.
     fn read(&self, set: &StepSet, output: &Output) -> Result<(), Failure> {
-        if self.pairs.is_some() || self.labels.given() {
+        if self.pairs.is_some() || self.trajectories.is_some() || self.labels.given() {
             let name = set.format.name();
             return Err(Failure::usage(format!(
-                "{name} has labels of its own: --pairs and --labels are for question sets"
+                "{name} has labels of its own: --pairs, --trajectories and --labels are for question sets"
             )));
         }
         let numbers = self.numbers(set.len)?;
@@ -146,7 +149,13 @@ impl CollectArgs {
             gap: self.pairs_gap,
             judge: judge.as_deref(),
         });
-        let settings = Settings { strategy: &*strategy, params: &params, taps: &self.taps, pairs };
+        let settings = Settings {
+            strategy: &*strategy,
+            params: &params,
+            taps: &self.taps,
+            pairs,
+            trajectories: self.trajectories.as_deref(),
+        };
         let mut rollouts = Rollouts::open(&self.out, &text, &data, settings, &model)?;
         let start = Instant::now();
         let finished = rollouts.run(&mut model, numbers, &cancel, output)?;

@@ -40,13 +40,7 @@ pub struct HeadArgs {
     #[arg(long, env = "RUMINATE_HIDDEN", value_name = "N", default_value_t = 64)]
     hidden: usize,
     /// Penalties on the weights to choose from.
-    #[arg(
-        long,
-        env = "RUMINATE_L2",
-        value_name = "X,…",
-        value_delimiter = ',',
-        default_value = "0.0001,0.001,0.01,0.1"
-    )]
+    #[arg(long, env = "RUMINATE_L2", value_name = "X,…", value_delimiter = ',', default_value = "0.001,0.01,0.1,1,10")]
     l2: Vec<f64>,
     /// Seed of a hidden layer's first weights and of its batches.
     #[arg(long, env = "RUMINATE_SEED", value_name = "S", default_value_t = 0)]
@@ -143,6 +137,15 @@ fn show(output: &Output, report: &Report) -> Result<(), Failure> {
     part_lines(output, "test", &report.test_figures)?;
     part_lines(output, "validation", &report.valid_figures)?;
     part_lines(output, "confidence", &report.test_confidence)?;
+    output.line("")?;
+    output.line("solutions so far        AUROC  within")?;
+    for (name, part) in [("test", &report.test_figures), ("confidence", &report.test_confidence)] {
+        for begun in &part.begun {
+            let name = format!("{name}, {}", begun.aggregation);
+            let [auroc, within] = [begun.figures.auroc, begun.figures.within].map(optional);
+            output.line(&format!("{name:<22} {auroc:>6}  {within:>6}"))?;
+        }
+    }
     output.line("")?;
     output.line("finished solutions      AUROC  within  picked")?;
     for (name, part) in [("test", &report.test_figures), ("confidence", &report.test_confidence)] {

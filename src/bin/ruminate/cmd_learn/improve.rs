@@ -260,7 +260,7 @@ impl Rounds<'_> {
         let pairs = folder.join("pairs.jsonl");
         let most = self.args.pairs_per_question;
         let pairs = Some(PairSettings { path: &pairs, most, gap: None, judge: None });
-        let settings = Settings { strategy: self.strategy, params: &params, taps: &[], pairs };
+        let settings = Settings { strategy: self.strategy, params: &params, taps: &[], pairs, trajectories: None };
         let mut rollouts = Rollouts::open(&folder.join("steps.rows"), self.text, self.train, settings, model)?;
         if !rollouts.run(model, numbers.collect(), &self.cancel, self.output)? {
             return Err(Failure::quiet(Code::Interrupted));

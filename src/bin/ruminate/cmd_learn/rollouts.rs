@@ -4,12 +4,14 @@ use std::path::Path;
 
 use ruminate::ErrorKind;
 use ruminate::engine::{Engine, Tap};
-use ruminate::learn::{self, Block, CollectParams, Judged, Labels, PairParams, Prompt, Recorder};
+use ruminate::learn::{self, Block, CollectParams, Judged, Labels, PairParams, Prompt, Recorder, Trajectory};
 use ruminate::observe::{CancelToken, Interrupt, Silent};
 use ruminate::reason::{self, Strategy};
+use ruminate::reward::Judge;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::pair_writer::PairWriter;
+use super::line_writer::LineWriter;
 use super::step_file::{Collected, StepFile};
 use crate::dataset::{Dataset, Question};
 use crate::exit::{Code, Failure};
@@ -28,6 +30,8 @@ pub struct Settings<'a> {
     /// Where hidden states are read; the usual places without any.
     pub taps: &'a [Tap],
     pub pairs: Option<PairSettings<'a>>,
+    /// Where the solutions are written, if anywhere.
+    pub trajectories: Option<&'a Path>,
 }
 
 /// Which pairs are written, and where.
@@ -47,7 +51,8 @@ pub struct Rollouts<'a> {
     pub file: StepFile,
     settings: Settings<'a>,
     data: &'a Dataset,
-    pairs: Option<PairWriter>,
+    pairs: Option<LineWriter>,
+    trajectories: Option<LineWriter>,
     recorder: Recorder,
 }
 
@@ -60,8 +65,9 @@ impl<'a> Rollouts<'a> {
         settings: Settings<'a>,
         model: &Loaded,
     ) -> Result<Self, Failure> {
-        if settings.pairs.is_some_and(|pairs| pairs.path == path) {
-            return Err(Failure::usage("--pairs names the file of labelled steps"));
+        let beside = [settings.pairs.map(|pairs| pairs.path), settings.trajectories];
+        if beside.contains(&Some(path)) || (beside[0].is_some() && beside[0] == beside[1]) {
+            return Err(Failure::usage("--out, --pairs and --trajectories name one file twice"));
         }
         settings.params.labels.validate()?;
         let file = StepFile::open(path, digest(text), &drawn(&settings, model)?, settings.taps, model)?;
@@ -69,9 +75,11 @@ impl<'a> Rollouts<'a> {
         if model.judge.as_deref().is_some_and(|judge| judge.wants_entropy()) {
             recorder = recorder.with_entropy();
         }
-        let open = |pairs: PairSettings<'_>| PairWriter::open(pairs.path, &file, pairs.judge);
-        let pairs = settings.pairs.map(open).transpose()?;
-        Ok(Self { file, settings, data, pairs, recorder })
+        let pairs =
+            settings.pairs.map(|pairs| LineWriter::open(pairs.path, "chosen", &file, pairs.judge)).transpose()?;
+        let trajectories =
+            settings.trajectories.map(|path| LineWriter::open(path, "steps", &file, None)).transpose()?;
+        Ok(Self { file, settings, data, pairs, trajectories, recorder })
     }
 
     /// Puts those of the questions that the file lacks; whether all were put before it was cancelled.
@@ -92,10 +100,11 @@ impl<'a> Rollouts<'a> {
                 finished = false;
                 break;
             };
-            // Pairs first: a question counts as done once its steps are written.
+            // Steps last: a question counts as done once they are written.
             if !block.rows.is_empty() {
                 self.write_pairs(model, question, number, cancel)?;
             }
+            self.write_trajectories(question, number)?;
             self.file.push(&block)?;
             let Collected { right, samples, .. } = self.file.collected;
             bar.set_message(format!("{right} of {samples} samples right,"));
@@ -114,6 +123,7 @@ impl<'a> Rollouts<'a> {
         cancel: &CancelToken,
     ) -> Result<Option<Block>, Failure> {
         let Settings { strategy, params, .. } = self.settings;
+        self.recorder.begin(&question.text)?;
         let number = number as u64;
         let block =
             reason::prompt(strategy, &question.text, &model.tokenizer, model.template.as_ref()).and_then(|prompt| {
@@ -160,8 +170,24 @@ impl<'a> Rollouts<'a> {
         found.truncate(pairs.most);
         found.iter_mut().try_for_each(|pair| pair.settle_prompt(tokenizer))?;
         self.file.collected.pairs += found.len();
-        writer.push(number, found)
+        writer.push(number, &found)
     }
+
+    /// The solutions of the question that was sampled last; none of one that was too long.
+    fn write_trajectories(&mut self, question: &Question, number: usize) -> Result<(), Failure> {
+        let Some(writer) = &mut self.trajectories else { return Ok(()) };
+        let line = |solution| Line { question: &question.text, solution };
+        let lines: Vec<Line<'_>> = self.recorder.solutions().iter().map(line).collect();
+        writer.push(number, &lines)
+    }
+}
+
+/// A solution and its question.
+#[derive(Serialize)]
+struct Line<'a> {
+    question: &'a str,
+    #[serde(flatten)]
+    solution: &'a Trajectory,
 }
 
 /// How the samples are drawn and labelled, so that a run goes on only as it began.
