@@ -1,4 +1,5 @@
-/* What the C interface costs, and how fast work is cancelled: latency MODEL [ROUNDS]
+/* What the C interface costs, and how fast work is cancelled: latency MODEL [ROUNDS [PART]]
+ * where PART is `overhead`, `decoding`, `prompt`, `scoring`, `training` or `loading`, and all of them without it.
  *
  * Overhead is the time from rum_run_search to the end of rum_run_wait beyond what the library counts for the search itself (its
  * prompt is tokens, so that no template is rendered), and the time that the same search takes longer when all its events are pulled. Latency is the time from rum_cancel_cancel to the
@@ -252,6 +253,9 @@ static rum_preferences *preferences(const rum_model *model) {
     return list;
 }
 
+/* Whether the command line wants that part. */
+static int wants(int argc, char **argv, const char *part) { return argc < 4 || strcmp(argv[3], part) == 0; }
+
 int main(int argc, char **argv) {
     rum_model *model = NULL;
     rum_session *session = NULL;
@@ -272,22 +276,29 @@ int main(int argc, char **argv) {
         memcpy(prompt.ids + prompt.n, question.ids, question.n * sizeof *question.ids);
         prompt.n += question.n;
     }
-    overhead(session, &question, rounds);
+    if (wants(argc, argv, "overhead")) overhead(session, &question, rounds);
     w.session = session;
     w.text = &question;
-    begin = now_ms();
-    (void)search_once(session, &question, 0, &unused);
-    cancelled("decoding", start_search, &w, rounds, now_ms() - begin);
-    /* How long the prompt takes: one token behind it. */
-    begin = now_ms();
-    run = start(session, &prompt, 1, 1, 0, NULL);
-    check(rum_run_wait(run, UINT64_MAX, NULL));
-    prompt_ms = now_ms() - begin;
-    check(rum_run_free(run));
-    w.text = &prompt;
-    cancelled("the prompt", start_search, &w, rounds, prompt_ms * 0.8);
-    w.text = &question;
-    if (rum_judge_open_model(NULL, RUM_CONVENTION_TOKEN_PAIR, argv[1], SIZE_MAX, NULL, 0, NULL, &w.judge) == RUM_OK) {
+    if (wants(argc, argv, "decoding")) {
+        (void)search_once(session, &question, 0, &unused);
+        begin = now_ms();
+        (void)search_once(session, &question, 0, &unused);
+        cancelled("decoding", start_search, &w, rounds, now_ms() - begin);
+    }
+    if (wants(argc, argv, "prompt")) {
+        /* How long the prompt takes: one token behind it. */
+        begin = now_ms();
+        run = start(session, &prompt, 1, 1, 0, NULL);
+        check(rum_run_wait(run, UINT64_MAX, NULL));
+        prompt_ms = now_ms() - begin;
+        check(rum_run_free(run));
+        w.text = &prompt;
+        cancelled("the prompt", start_search, &w, rounds, prompt_ms * 0.8);
+        w.text = &question;
+    }
+    if (!wants(argc, argv, "scoring")) {
+        /* Nothing to score with is opened. */
+    } else if (rum_judge_open_model(NULL, RUM_CONVENTION_TOKEN_PAIR, argv[1], SIZE_MAX, NULL, 0, NULL, &w.judge) == RUM_OK) {
         run = start_scoring(&w, NULL);
         begin = now_ms();
         check(rum_run_wait(run, UINT64_MAX, NULL));
@@ -297,9 +308,11 @@ int main(int argc, char **argv) {
     } else {
         printf("scoring: %s\n", rum_last_error());
     }
-    w.preferences = preferences(model);
-    cancelled("training", start_training, &w, rounds, 1000);
-    cancelled_loading(argv[1], rounds);
+    if (wants(argc, argv, "training")) {
+        w.preferences = preferences(model);
+        cancelled("training", start_training, &w, rounds, 1000);
+    }
+    if (wants(argc, argv, "loading")) cancelled_loading(argv[1], rounds);
     check(rum_judge_free(w.judge));
     check(rum_preferences_free(w.preferences));
     check(rum_session_free(session));
