@@ -259,3 +259,22 @@ fn a_real_model_has_the_perplexity_of_llama_cpp_s_own_tool() {
     let (got, expected) = ((nll / chunks).exp(), golden["perplexity"].as_f64().unwrap());
     assert!((got / expected - 1.0).abs() < 0.005, "perplexity {got}, llama.cpp's tool {expected}");
 }
+
+#[test]
+#[cfg(feature = "cli")]
+fn parity_names_the_layer_where_engines_part() {
+    let parity = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ruminate"));
+        let output = command.env_clear().args(["parity", "--json", "--against", "llama"]).args(args).output().unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), document)
+    };
+    let path = tiny_path("qwen2", "gguf");
+    let file = path.to_str().unwrap();
+    let (code, close) = parity(&["--model", file]);
+    assert_eq!((code, &close["first_layer_beyond"]), (Some(0), &serde_json::Value::Null), "{close}");
+    // Rounding is not nothing: engines that were one and the same would differ by 0.
+    assert!(close["layers"][0]["difference"].as_f64().unwrap() > 0.0);
+    let (code, strict) = parity(&["--model", file, "--tolerance", "0"]);
+    assert_eq!((code, &strict["first_layer_beyond"]), (Some(1), &"0".into()));
+}

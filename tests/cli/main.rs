@@ -299,3 +299,19 @@ fn a_flag_can_come_from_the_environment() {
     assert!(document(&command.output().unwrap())["tokens"].is_array());
     assert!(Path::new(BUNDLED).exists());
 }
+
+#[test]
+fn parity_compares_two_engines_layer_by_layer() {
+    let same = document(&ruminate(&["parity", "--json", "--against", "native"]));
+    let layers = same["layers"].as_array().unwrap();
+    assert_eq!((layers.len(), &layers[5]["layer"]), (6, &"final".into()));
+    assert!(layers.iter().all(|layer| layer["difference"] == 0.0 && layer["cosine"].as_f64().unwrap() > 0.999_999));
+    assert_eq!((&same["logits"]["same_choice"], &same["first_layer_beyond"]), (&1.0.into(), &Value::Null));
+    let shown = ruminate(&["parity", "--against", "native", "--prompt", "Ann has 2 pens."]);
+    assert!(shown.status.success() && text(&shown.stdout).contains("final"), "{shown:?}");
+    assert_fails(&ruminate(&["parity"]), 2, "--against");
+    assert_fails(&ruminate(&["parity", "--against", "abacus"]), 2, "no backend is called");
+    assert_fails(&ruminate(&["parity", "--against", "native", "--prompt", ""]), 2, "no tokens");
+    // llama.cpp is not there, or reads files alone.
+    assert_fails(&ruminate(&["parity", "--against", "llama"]), 2, "llama.cpp");
+}

@@ -16,6 +16,7 @@ mod cmd_inspect;
 mod cmd_learn;
 mod cmd_list;
 mod cmd_merge;
+mod cmd_parity;
 mod cmd_perplexity;
 mod cmd_pull;
 mod cmd_reason;
@@ -83,6 +84,7 @@ enum Command {
     Tokenize(cmd_tokenize::Args),
     Detokenize(cmd_detokenize::Args),
     Perplexity(cmd_perplexity::Args),
+    Parity(cmd_parity::Args),
     Eval(cmd_eval::Args),
     Reason(cmd_reason::Args),
     Learn(cmd_learn::Args),
@@ -118,6 +120,7 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Tokenize(args) => cmd_tokenize::run(&args, output),
         Command::Detokenize(args) => cmd_detokenize::run(&args, output),
         Command::Perplexity(args) => cmd_perplexity::run(&args, output),
+        Command::Parity(args) => cmd_parity::run(&args, output),
         Command::Eval(args) => cmd_eval::run(&args, output),
         Command::Reason(args) => cmd_reason::run(&args, output),
         Command::Learn(args) => cmd_learn::run(&args, output),
