@@ -174,7 +174,6 @@ fn alternatives(texts: &[String]) -> Result<String> {
     if texts.is_empty() || texts.iter().any(|text| text.trim().is_empty()) {
         return Err(Error::invalid("a choice needs at least one text, and none may be empty"));
     }
-    // The longest first changes nothing for the grammar, which follows all of them.
     let escape = |text: &String| {
         let hex = |c: char| if c.is_alphanumeric() { c.to_string() } else { format!("\\x{{{:X}}}", u32::from(c)) };
         text.chars().map(hex).collect::<String>()

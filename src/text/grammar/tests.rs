@@ -1,17 +1,24 @@
 use super::testing::tokenizer;
 use super::*;
-use crate::engine::Stream;
 use crate::text::{TokenId, Tokenizer};
+
+/// A number that depends on both, by SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+fn number(seed: u64, step: u64) -> u64 {
+    let z = seed.wrapping_shl(32).wrapping_add(step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
 
 /// A text of tokens drawn blindly among the permitted ones, and whether it came to its end within `most` tokens.
 fn blind(tokenizer: &Tokenizer, grammar: &Grammar, seed: u64, most: usize) -> (String, bool) {
     let mut guide = tokenizer.guide(grammar).unwrap();
-    let (numbers, mut tokens) = (Stream::new(seed), Vec::new());
+    let mut tokens = Vec::new();
     while tokens.len() < most {
         let permitted = guide.permitted().unwrap();
         let all: Vec<TokenId> = (0..tokenizer.vocab_len() as TokenId).filter(|&t| permitted.contains(t)).collect();
         assert_eq!(all.iter().any(|&t| tokenizer.is_eog(t)), guide.may_end().unwrap());
-        let token = all[(numbers.uniform(tokens.len() as u64) * all.len() as f64) as usize];
+        let token = all[number(seed, tokens.len() as u64) as usize % all.len()];
         assert!(token > 1, "neither an unknown word nor a beginning");
         if tokenizer.is_eog(token) {
             return (text(tokenizer, &tokens), true);
