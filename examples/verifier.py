@@ -17,7 +17,7 @@ class Solution(c.Structure):
 
 class Prompt(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("kind", c.c_uint32), ("strategy", c.c_uint32), ("text", Str),
-                ("tokens", c.c_void_p), ("n_tokens", c.c_size_t), ("question", Str)]
+                ("tokens", c.c_void_p), ("n_tokens", c.c_size_t), ("question", Str), ("method", c.c_void_p)]
 
 
 class Options(c.Structure):
