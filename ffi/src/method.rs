@@ -1,13 +1,12 @@
 //! Ways to put a question: one prompt, or several calls of the model that build on each other.
 
-use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ruminate::Limits;
 use ruminate::reason::tools::{Tool as Callable, ToolLimits, Toolbox};
-use ruminate::reason::{self, ALL, FewShot, Inquiry, Memory, Prompts, Resources, Shot, Strategy};
+use ruminate::reason::{ALL, AnyStrategy, FewShot, Inquiry, Memory, Prompts, Resources, Shot, Strategy};
 use ruminate::search::SearchParams;
 use ruminate::storage::read_capped;
 use serde_json::{Value, json};
@@ -74,7 +73,7 @@ unsafe impl Struct for rum_method_options {
 
 /// A way to put questions with all that it works with.
 pub struct Method {
-    chosen: Chosen,
+    strategy: AnyStrategy,
     resources: Resources,
     /// The tools as a trace names them.
     tools: Vec<String>,
@@ -87,7 +86,7 @@ impl Kind for Method {
 
 impl Method {
     pub fn strategy(&self) -> &dyn Strategy {
-        &*self.chosen
+        &*self.strategy
     }
 
     /// What stands in the place of built-in prompts.
@@ -109,25 +108,6 @@ impl Method {
     ) -> ruminate::Result<Inquiry<'a>> {
         let (words, template) = (&model.tokenizer, model.template.as_ref());
         Inquiry::new(self.strategy(), question, words, template, params, &self.resources)
-    }
-}
-
-/// A strategy that needs nothing, or one made of examples.
-enum Chosen {
-    Named(&'static dyn Strategy),
-    FewShot(FewShot),
-    Memory(Memory),
-}
-
-impl Deref for Chosen {
-    type Target = dyn Strategy;
-
-    fn deref(&self) -> &(dyn Strategy + 'static) {
-        match self {
-            Self::Named(strategy) => *strategy,
-            Self::FewShot(strategy) => strategy,
-            Self::Memory(strategy) => strategy,
-        }
     }
 }
 
@@ -171,7 +151,7 @@ unsafe fn made(call: &Call, options: &rum_method_options) -> Result<Method, Fail
         let text = String::from_utf8(bytes).map_err(not_text)?;
         examples.extend(read_shots(&text).map_err(|failure| failure.context(path))?);
     }
-    let chosen = choose(name, examples, usize::try_from(options.n_shots).unwrap_or(usize::MAX))?;
+    let strategy = choose(name, examples, usize::try_from(options.n_shots).unwrap_or(usize::MAX))?;
     let prompts = if prompts.is_empty() { Prompts::default() } else { Prompts::from_folder(Path::new(prompts))? };
     // SAFETY: the caller's promise.
     let tools = unsafe { read_tools(call, options.tools, options.n_tools) }?;
@@ -180,17 +160,17 @@ unsafe fn made(call: &Call, options: &rum_method_options) -> Result<Method, Fail
     }
     let callable: Vec<Arc<dyn Callable>> = tools.iter().map(|tool| tool.tool.clone()).collect();
     let resources = Resources { prompts, tools: Toolbox::new(callable, limits(options)?)?, ..Resources::default() };
-    Ok(Method { chosen, resources, tools: tools.into_iter().map(|tool| tool.record).collect() })
+    Ok(Method { strategy, resources, tools: tools.into_iter().map(|tool| tool.record).collect() })
 }
 
-fn choose(name: &str, shots: Vec<Shot>, n_shots: usize) -> Result<Chosen, Failure> {
+fn choose(name: &str, shots: Vec<Shot>, n_shots: usize) -> Result<AnyStrategy, Failure> {
     let takes_shots = [FewShot::NAME, Memory::NAME].contains(&name);
     match (takes_shots, shots.is_empty() || n_shots == 0) {
         (true, true) => Err(Failure::invalid(format!("{name} takes examples: set shots or shots_path, and n_shots"))),
         (false, _) if !shots.is_empty() => Err(Failure::invalid(format!("{name} uses no shots"))),
-        (true, false) if name == Memory::NAME => Ok(Chosen::Memory(Memory::new(shots, n_shots))),
-        (true, false) => Ok(Chosen::FewShot(FewShot::new(shots.into_iter().take(n_shots).collect()))),
-        (false, _) => Ok(Chosen::Named(reason::by_name(name)?)),
+        (true, false) if name == Memory::NAME => Ok(AnyStrategy::made(Memory::new(shots, n_shots))),
+        (true, false) => Ok(AnyStrategy::made(FewShot::new(shots.into_iter().take(n_shots).collect()))),
+        (false, _) => Ok(AnyStrategy::by_name(name)?),
     }
 }
 

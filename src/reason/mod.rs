@@ -6,6 +6,7 @@
 pub mod calc;
 pub mod tools;
 
+mod any_strategy;
 mod ask;
 mod conversation;
 mod cot;
@@ -33,6 +34,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use self::any_strategy::AnyStrategy;
 pub use self::ask::Ask;
 pub use self::cot::ChainOfThought;
 pub use self::debate::Debate;

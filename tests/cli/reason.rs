@@ -145,6 +145,10 @@ fn what_was_measured_chooses_and_without_it_the_usual_is_taken_and_said() {
         ["reason", "calibrate", "--json", "--beside", "--model", model, "--n", "2", "--max-tokens", "40", set];
     assert_fails(&ruminate(&calibrate), 2, "--budget-tokens");
     let names = ["--strategies", "direct,plan", "--budget-tokens", "100,200"];
+    // Judged as the searches that it is for.
+    let judged = |judge: &'static str| [&calibrate[..], &names, &["--limit", "1", "--judge", judge]].concat();
+    assert_fails(&ruminate(&judged("head=absent.gguf")), 3, "absent.gguf");
+    assert_eq!(document(&ruminate(&judged("arithmetic")))["calibration"]["judge"], "arithmetic");
     let measured = document(&ruminate(&[&calibrate[..], &names].concat()));
     let measured = measured["calibration"]["measured"].as_array().unwrap();
     assert_eq!(measured.len(), 2 * (3 + 1), "two budgets, three searches of a prompt and a method");

@@ -3,13 +3,12 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use ruminate::ErrorKind;
 use ruminate::engine::Engine;
-use ruminate::reason::{Inquiry, Resources, Strategy};
-use ruminate::search::StopReason;
+use ruminate::reason::{Resources, Strategy};
 use ruminate::text::Thinking;
 use serde_json::{Value, json};
 
+use crate::ask::{Asked, ask};
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
@@ -217,16 +216,12 @@ impl Run<'_> {
         let mark = params.thinking.as_ref().map_or(self.strategy.answer_mark(), Thinking::mark).to_owned();
         params.grammar = self.args.grammar.grammar(&mark)?;
         let mut samples = Samples::default();
-        let (words, template) = (&model.tokenizer, model.template.as_ref());
-        let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
-        let inquiry = Inquiry::new(self.strategy, &question.text, words, template, &params, self.resources);
-        let outcome = inquiry.and_then(|inquiry| inquiry.solve(engine, judge, &mut samples, cancel));
-        match outcome {
-            Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => Ok(None),
-            Ok(outcome) => Ok(Some(Record::new(key, &question.gold, &outcome, samples))),
-            // This question is too long; the others may fit.
-            Err(error) if error.kind() == ErrorKind::ContextLength => Ok(Some(Record::failed(key, error.to_string()))),
-            Err(error) => Err(Failure::from(error).context(format!("row {}", key.row))),
+        let how = (self.strategy, self.resources);
+        match ask(model, &question.text, how, &params, &mut samples, cancel) {
+            Ok(Asked::Interrupted) => Ok(None),
+            Ok(Asked::Answered(outcome)) => Ok(Some(Record::new(key, &question.gold, &outcome, samples))),
+            Ok(Asked::TooLong(error)) => Ok(Some(Record::failed(key, error.to_string()))),
+            Err(failure) => Err(failure.context(format!("row {}", key.row))),
         }
     }
 }

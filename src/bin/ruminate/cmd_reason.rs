@@ -3,7 +3,7 @@
 use ruminate::reason::{ALL, FewShot, Memory, Strategy};
 use serde_json::json;
 
-use crate::calibration;
+use crate::cmd_calibrate;
 use crate::exit::Failure;
 use crate::output::{Output, Style};
 
@@ -19,12 +19,12 @@ enum What {
     /// List the strategies with what they do and what they cost in calls of the model.
     List,
     /// Measure every strategy on a question set under equal token budgets, for `--strategy auto`.
-    Calibrate(Box<calibration::Args>),
+    Calibrate(Box<cmd_calibrate::Args>),
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if let What::Calibrate(args) = &args.what {
-        return calibration::measure(args, output);
+        return cmd_calibrate::run(args, output);
     }
     let (few_shot, memory) = (FewShot::new(Vec::new()), Memory::new(Vec::new(), 0));
     let all: Vec<&dyn Strategy> = ALL.into_iter().chain([&few_shot as &dyn Strategy, &memory]).collect();

@@ -1,11 +1,13 @@
 //! The command line: a thin user of the public API.
 
 mod adapter_args;
+mod ask;
 mod backend;
 mod bundled;
 mod calibration;
 mod checkpoint;
 mod cmd_bench;
+mod cmd_calibrate;
 mod cmd_chat;
 mod cmd_completions;
 mod cmd_detokenize;

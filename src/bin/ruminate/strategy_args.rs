@@ -1,11 +1,10 @@
 //! How a question is put: the flags that commands share.
 
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ruminate::reason::tools::{Folder, HostTool, Tool, ToolLimits, Toolbox};
-use ruminate::reason::{self, FewShot, Graph, GraphOfThoughts, Memory, Prompts, Resources, Strategy};
+use ruminate::reason::{AnyStrategy, FewShot, Graph, GraphOfThoughts, Memory, Prompts, Resources};
 
 use crate::exit::Failure;
 use crate::{dataset, input};
@@ -36,18 +35,10 @@ pub struct StrategyArgs {
     tools: Vec<String>,
 }
 
-/// A strategy that needs nothing, or one made of examples.
-pub enum Chosen {
-    Named(&'static dyn Strategy),
-    FewShot(FewShot),
-    Memory(Memory),
-    Graph(GraphOfThoughts),
-}
-
 impl StrategyArgs {
     /// As the flags say, else with an instruction to go step by step if the model `needs_one`. A method of several calls is an
     /// error.
-    pub fn choose_prompt(&self, needs_one: bool) -> Result<Chosen, Failure> {
+    pub fn choose_prompt(&self, needs_one: bool) -> Result<AnyStrategy, Failure> {
         let chosen = self.choose(needs_one)?;
         if chosen.steps().is_some() {
             let name = chosen.name();
@@ -69,7 +60,7 @@ impl StrategyArgs {
     }
 
     /// The strategy of that name, or what is chosen without one.
-    pub fn choose_named(&self, name: Option<&str>, needs_one: bool) -> Result<Chosen, Failure> {
+    pub fn choose_named(&self, name: Option<&str>, needs_one: bool) -> Result<AnyStrategy, Failure> {
         let with_shots = matches!(name, None | Some(FewShot::NAME | Memory::NAME));
         let shots = self.shots.clone().filter(|_| with_shots);
         let graph = self.graph.clone().filter(|_| name == Some(GraphOfThoughts::NAME));
@@ -90,28 +81,26 @@ impl StrategyArgs {
     }
 
     /// As [`choose_prompt`](Self::choose_prompt), methods of several calls included.
-    pub fn choose(&self, needs_one: bool) -> Result<Chosen, Failure> {
+    pub fn choose(&self, needs_one: bool) -> Result<AnyStrategy, Failure> {
         if let Some(path) = &self.graph {
             if self.strategy.as_deref() != Some(GraphOfThoughts::NAME) || self.shots.is_some() {
                 return Err(Failure::usage(format!("--graph goes with --strategy {}", GraphOfThoughts::NAME)));
             }
             let graph = Graph::from_json(&input::file(path)?);
-            return Ok(Chosen::Graph(GraphOfThoughts::with(graph.map_err(|e| e.context(path.display()))?)));
+            return Ok(AnyStrategy::made(GraphOfThoughts::with(graph.map_err(|e| e.context(path.display()))?)));
         }
         match (self.strategy.as_deref(), &self.shots) {
             (None | Some(FewShot::NAME), Some(path)) => {
-                Ok(Chosen::FewShot(FewShot::new(dataset::shots(path, self.n_shots)?)))
+                Ok(AnyStrategy::made(FewShot::new(dataset::shots(path, self.n_shots)?)))
             }
             (Some(Memory::NAME), Some(path)) => {
-                Ok(Chosen::Memory(Memory::new(dataset::shots(path, usize::MAX)?, self.n_shots)))
+                Ok(AnyStrategy::made(Memory::new(dataset::shots(path, usize::MAX)?, self.n_shots)))
             }
             (Some(name @ (FewShot::NAME | Memory::NAME)), None) => {
                 Err(Failure::usage(format!("--strategy {name} takes its examples from --shots FILE")))
             }
             (Some(name), Some(_)) => Err(Failure::usage(format!("--strategy {name} uses no --shots"))),
-            (name, None) => {
-                Ok(Chosen::Named(reason::by_name(name.unwrap_or(if needs_one { "cot" } else { "direct" }))?))
-            }
+            (name, None) => Ok(AnyStrategy::by_name(name.unwrap_or(if needs_one { "cot" } else { "direct" }))?),
         }
     }
 }
@@ -127,17 +116,4 @@ pub fn toolbox(names: &[String]) -> Result<Toolbox, Failure> {
     };
     let tools = names.iter().filter(|name| !name.is_empty()).map(tool).collect::<Result<Vec<_>, _>>()?;
     Ok(Toolbox::new(tools, ToolLimits::default())?)
-}
-
-impl Deref for Chosen {
-    type Target = dyn Strategy;
-
-    fn deref(&self) -> &(dyn Strategy + 'static) {
-        match self {
-            Self::Named(strategy) => *strategy,
-            Self::FewShot(strategy) => strategy,
-            Self::Memory(strategy) => strategy,
-            Self::Graph(strategy) => strategy,
-        }
-    }
 }

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use ruminate::ErrorKind;
 use ruminate::engine::SamplerParams;
 use ruminate::observe::{CancelToken, Silent};
-use ruminate::reason::{self, Strategy};
-use ruminate::search::{Algo, EarlyStop, SearchParams, StopReason, Vote, solve};
+use ruminate::reason::{Resources, Strategy};
+use ruminate::search::{Algo, EarlyStop, SearchParams, Vote};
 use serde::Serialize;
 
+use crate::ask::{Asked, ask};
 use crate::dataset::Question;
 use crate::exit::{Code, Failure};
 use crate::model::Loaded;
@@ -72,16 +72,12 @@ impl HeldOut<'_> {
             seed: self.seed.wrapping_add(row as u64),
             ..SearchParams::default()
         };
-        let prompt = reason::prompt(self.strategy, &question.text, &model.tokenizer, model.template.as_ref());
-        let outcome = prompt.and_then(|prompt| {
-            let (engine, words) = (&mut model.engine, &model.tokenizer);
-            solve(engine, words, &prompt, &params, None, &question.text, &mut Silent, cancel)
-        });
-        match outcome {
-            Ok(outcome) if outcome.stop_reason == StopReason::Cancelled => Err(Failure::quiet(Code::Interrupted)),
-            Ok(outcome) => Ok(outcome.answer.is_some_and(|answer| question.gold.accepts(&answer))),
-            Err(error) if error.kind() == ErrorKind::ContextLength => Ok(false),
-            Err(error) => Err(Failure::from(error).context(format!("held-out row {row}"))),
+        let how = (self.strategy, &Resources::default());
+        match ask(model, &question.text, how, &params, &mut Silent, cancel) {
+            Ok(Asked::Interrupted) => Err(Failure::quiet(Code::Interrupted)),
+            Ok(Asked::Answered(outcome)) => Ok(outcome.answer.is_some_and(|answer| question.gold.accepts(&answer))),
+            Ok(Asked::TooLong(_)) => Ok(false),
+            Err(failure) => Err(failure.context(format!("held-out row {row}"))),
         }
     }
 }

@@ -1,0 +1,37 @@
+//! [`AnyStrategy`]: a strategy that a user chose.
+
+use std::ops::Deref;
+
+use super::{Strategy, by_name};
+use crate::error::Result;
+
+/// A strategy that needs nothing but its name, or one made of examples, a graph or something else.
+pub enum AnyStrategy {
+    /// One of [`ALL`](super::ALL).
+    Named(&'static dyn Strategy),
+    /// One that was made.
+    Made(Box<dyn Strategy + Send>),
+}
+
+impl AnyStrategy {
+    /// As [`by_name`].
+    pub fn by_name(name: &str) -> Result<Self> {
+        by_name(name).map(Self::Named)
+    }
+
+    /// One that was made.
+    pub fn made(strategy: impl Strategy + Send + 'static) -> Self {
+        Self::Made(Box::new(strategy))
+    }
+}
+
+impl Deref for AnyStrategy {
+    type Target = dyn Strategy;
+
+    fn deref(&self) -> &(dyn Strategy + 'static) {
+        match self {
+            Self::Named(strategy) => *strategy,
+            Self::Made(strategy) => &**strategy,
+        }
+    }
+}
