@@ -1,7 +1,9 @@
 //! What one forward pass is asked, and what it answers.
 
+use std::ops::Range;
+
 use crate::engine::Branch;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{LogitBlock, logit_block_count};
 use crate::observe::Interrupt;
 use crate::text::TokenId;
@@ -165,6 +167,22 @@ impl Rows {
         }
         self.filled = end;
         (&mut self.logits[first * self.n_vocab..end * self.n_vocab], &mut self.blocks[first * per_row..end * per_row])
+    }
+
+    /// Becomes the rows `logits` and `hidden` of `other`, whose widths are the same.
+    pub(crate) fn copy_from(&mut self, other: &Self, logits: Range<usize>, hidden: Range<usize>) -> Result<()> {
+        self.clear(other.n_vocab, other.hidden_width);
+        let per_row = logit_block_count(self.n_vocab);
+        let missing = || Error::new(ErrorKind::Internal, "a pass left out rows");
+        let of = |rows: &Range<usize>, width: usize| rows.start * width..rows.end * width;
+        let from = other.logits.get(of(&logits, self.n_vocab)).ok_or_else(missing)?;
+        let from_blocks = other.blocks.get(of(&logits, per_row)).ok_or_else(missing)?;
+        let from_hidden = other.hidden.get(of(&hidden, self.hidden_width)).ok_or_else(missing)?;
+        let (to, to_blocks) = self.add_logits(logits.len());
+        to.copy_from_slice(from);
+        to_blocks.copy_from_slice(from_blocks);
+        self.hidden.extend_from_slice(from_hidden);
+        Ok(())
     }
 
     /// The logits of the `i`-th token that asked for logits, length `n_vocab`; `None` past the last.

@@ -74,3 +74,9 @@ impl<E: super::Engine + ?Sized> super::Engine for Box<E> {
     delegate_engine!(|pointer| (**pointer);
         info root fork len truncate release forward save load memory trim set_kv_limit set_adapters set_free_width);
 }
+
+/// An engine that is lent is an engine.
+impl<E: super::Engine + ?Sized> super::Engine for &mut E {
+    delegate_engine!(|lent| (**lent);
+        info root fork len truncate release forward save load memory trim set_kv_limit set_adapters set_free_width);
+}

@@ -12,6 +12,7 @@ pub mod native;
 mod plan;
 mod rng;
 mod sampler;
+mod shared;
 #[cfg(test)]
 pub(crate) mod toy;
 mod width;
@@ -22,6 +23,7 @@ pub use device::{Device, devices};
 pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};
+pub use shared::{Share, Shared};
 pub use width::{WIDEST, WidthCost};
 
 use std::io::{Read, Write};

@@ -62,6 +62,36 @@ fn every_setting_is_measured_on_the_same_rows_as_solve_would_answer_them() {
 }
 
 #[test]
+fn searches_side_by_side_are_the_searches_one_after_the_other() {
+    let folder = TempDir::new().unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let flags = [&PAIR[..], &["--rows", "0..12", "--out", out.to_str().unwrap()], more].concat();
+        let document = eval(&flags);
+        assert_eq!(document["finished"], true);
+        let kept =
+            |r: &Value| (r["row"].as_u64(), r["correct"].clone(), r["answer"].clone(), r["policy_tokens"].clone());
+        let by_row = document["configs"].as_array().unwrap().iter().flat_map(|c| c["by_row"].as_array().unwrap());
+        let mut records = records(&out);
+        records.remove(0);
+        records.iter_mut().for_each(|record| {
+            // The KV of all searches is one account.
+            for field in ["kv_peak_bytes", "peak_bytes", "forward_passes"] {
+                record.as_object_mut().unwrap().remove(field);
+            }
+        });
+        records.sort_by_key(|r| (r["row"].as_u64(), r["config"].as_str().map(str::to_owned)));
+        (by_row.map(kept).collect::<Vec<_>>(), records)
+    };
+    assert_eq!(run("five", &["--parallel", "5"]), run("one", &[]));
+    assert_fails(
+        &ruminate(&["eval", DATA, "--parallel", "2", "--budget-ms", "50"]),
+        2,
+        "--parallel goes with budgets in tokens",
+    );
+}
+
+#[test]
 fn a_run_goes_on_where_the_last_one_stopped() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -234,4 +264,33 @@ fn bench_search_measures_every_setting_on_equal_work() {
     let plain = ruminate(&["bench", "search", "--data", DATA, "--limit", "2", "--runs", "1", "--algo", "greedy"]);
     assert!(plain.status.success() && text(&plain.stdout).lines().count() == 2, "{plain:?}");
     assert_fails(&ruminate(&["bench", "search", "--runs", "0"]), 2, "--runs");
+}
+
+#[test]
+fn puzzles_are_judged_by_their_own_rules() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("24.csv");
+    fs::write(&path, "Rank,Puzzles\n1,4 9 10 13\n2,1 1 4 6\n").unwrap();
+    let file = path.to_str().unwrap();
+    let flags = ["--n", "3", "--early-stop", "never", "--vote", "best", "--max-tokens", "24"];
+    let out = folder.path().join("out.jsonl");
+    let run = [&["eval", "--json", file, "--judge", "puzzle", "--out", out.to_str().unwrap()], &flags[..]].concat();
+    assert_eq!(document(&ruminate(&run))["n"], 2);
+    let samples: Vec<Value> =
+        records(&out)[1..].iter().flat_map(|record| record["samples"].as_array().unwrap().clone()).collect();
+    assert_eq!(samples.len(), 6);
+    // The built-in model knows sums and not this puzzle: none is right, those that came to an end are worth nothing.
+    for sample in samples {
+        let expected = if sample["complete"] == true { 0.0 } else { 0.5 };
+        assert_eq!((&sample["correct"], sample["score"].as_f64()), (&false.into(), Some(expected)), "{sample}");
+    }
+    assert_fails(
+        &ruminate(&[&["eval", DATA, "--judge", "puzzle"], &flags[..]].concat()),
+        2,
+        "goes with sets of puzzles",
+    );
+    assert_fails(&ruminate(&["solve", "--judge", "puzzle", "x"]), 2, "puzzle=4-9-10-13:24");
+    assert_fails(&ruminate(&["solve", "--judge", "puzzle=4-9", "x"]), 2, "what they make");
+    let solved = document(&ruminate(&["solve", "--json", "--judge", "puzzle=2-3:6", "--n", "2", "What is 2 times 3?"]));
+    assert!(solved["answer"].is_string());
 }

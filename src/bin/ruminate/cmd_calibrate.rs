@@ -7,7 +7,7 @@ use ruminate::observe::Silent;
 use ruminate::reason::{ALL, AnyStrategy};
 use ruminate::search::Algo;
 
-use crate::ask::{Asked, ask};
+use crate::ask::{Asked, Respondent};
 use crate::calibration::{self, Calibration, Measured};
 use crate::dataset::{Dataset, Format, Question};
 use crate::exit::{Code, Failure};
@@ -80,7 +80,13 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         for Question { text, gold, .. } in rows {
             let mut params = args.search.params(setting, strategy.stop_at_answer(), args.search.seed());
             params.thinking = model.thinking();
-            let outcome = match ask(&mut model, text, (&**strategy, &resources), &params, &mut Silent, &cancel)? {
+            let outcome = match Respondent::whole(&mut model).ask(
+                text,
+                (&**strategy, &resources),
+                &params,
+                &mut Silent,
+                &cancel,
+            )? {
                 Asked::Interrupted => return Err(Failure::quiet(Code::Interrupted)),
                 Asked::Answered(outcome) => outcome,
                 // What is too long for a strategy is not answered by it.

@@ -2,13 +2,17 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
+use clap::builder::RangedU64ValueParser;
 use ruminate::engine::Engine;
+use ruminate::observe::CancelToken;
 use ruminate::reason::{Resources, Strategy};
+use ruminate::reward::verify::{Countdown, VerifierJudge};
 use ruminate::text::Thinking;
 use serde_json::{Value, json};
 
-use crate::ask::{Asked, ask};
+use crate::ask::{Asked, Respondent, side_by_side};
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
@@ -49,6 +53,10 @@ pub struct Args {
     /// Runs of every row, with the seeds S, S+1, ….
     #[arg(long, env = "RUMINATE_REPEAT", value_name = "N", default_value_t = 1)]
     repeat: usize,
+    /// Searches side by side, whose passes become one: the same answers in less time, as a batch shares the reading of the weights.
+    /// Seconds then count what a search waits for others, so it goes with a budget in tokens alone.
+    #[arg(long, env = "RUMINATE_PARALLEL", value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
+    parallel: usize,
     /// Append every result to this file of JSON lines, and go on where a run that was stopped left off.
     #[arg(long, env = "RUMINATE_OUT", value_name = "FILE")]
     out: Option<PathBuf>,
@@ -70,6 +78,7 @@ struct Run<'a> {
     resources: &'a Resources,
     settings: Vec<Setting>,
     judge: JudgeArgs,
+    thinking: Option<Thinking>,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
@@ -93,39 +102,29 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let resources = args.search.strategy().resources()?;
     let settings = args.search.settings_of(&*strategy)?;
     let judge = args.search.judge.in_search(&args.model);
-    let run = Run { args, strategy: &*strategy, resources: &resources, settings, judge };
+    let mut run = Run { args, strategy: &*strategy, resources: &resources, settings, judge, thinking: None };
+    if args.parallel > 1 && args.search.limits_more_than_tokens() {
+        return Err(Failure::usage(
+            "--parallel goes with budgets in tokens alone: time, memory and energy are spent by all together",
+        ));
+    }
     for setting in &run.settings {
         args.search.params(setting, true, 0).validate()?;
     }
     let mut model = args.model.load()?;
+    run.thinking = model.thinking();
     let about =
         json!({ "file": path.display().to_string(), "format": data.format.name(), "rows": data.questions.len() });
     let mut log = match &args.out {
         Some(out) => Log::open(out, &run.fixed(&text, &data, &model), &about)?,
         None => Log::in_memory(),
     };
-    let todo = run.todo(&rows, &log);
     let cancel = signal::token();
     width::settle(&mut model, &args.search.lanes(&run.settings), &cancel, output);
-    model.judge = run.judge.load(&model)?;
-    let bar = output.count_progress("searches", todo.len() as u64);
-    let mut right = 0usize;
-    let mut finished = true;
-    for (at, (setting, key)) in todo.into_iter().enumerate() {
-        let question = data.questions.get(key.row).ok_or_else(|| Failure::usage("a row is out of range"))?;
-        let record =
-            if cancel.is_cancelled() { None } else { run.search(&mut model, question, &setting, key, &cancel)? };
-        let Some(record) = record else {
-            finished = false;
-            break;
-        };
-        right += usize::from(record.correct);
-        log.push(record)?;
-        bar.set_message(format!("{right} of {} right,", at + 1));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let records: Vec<Record> = log.records().iter().filter(|r| run.covers(&rows, &r.key)).cloned().collect();
+    run.search_all(&mut model, &data.questions, &rows, &mut log, &cancel, output)?;
+    let finished = !cancel.is_cancelled();
+    let mut records: Vec<Record> = log.records().iter().filter(|r| run.covers(&rows, &r.key)).cloned().collect();
+    records.sort_by_key(|record| (record.key.row, record.key.repeat));
     let summaries = eval::summarise(&run.settings, args.search.draws_all(), &records);
     let document = json!({ "finished": finished, "data": about, "strategy": run.strategy.name(), "model": model.document(&args.model.source.name()) });
     if let Some(path) = &args.report {
@@ -175,6 +174,10 @@ impl Run<'_> {
         if let Some(backend) = model.other_backend() {
             fixed["backend"] = backend.into();
         }
+        // Times of searches that waited for each other are not those of searches alone.
+        if self.args.parallel > 1 {
+            fixed["parallel"] = self.args.parallel.into();
+        }
         fixed
     }
 
@@ -201,28 +204,75 @@ impl Run<'_> {
             && self.settings.iter().any(|setting| setting.name() == key.config)
     }
 
+    /// Every search that is not done yet, as many side by side as the user says, until all are done or `cancel` is.
+    fn search_all(
+        &self,
+        model: &mut Loaded,
+        questions: &[Question],
+        rows: &Range<usize>,
+        log: &mut Log,
+        cancel: &CancelToken,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let todo = self.todo(rows, log);
+        let bar = output.count_progress("searches", todo.len() as u64);
+        let (n, right) = (self.args.parallel.min(todo.len()).max(1), &mut 0usize);
+        let (todo, done) = (Mutex::new(todo.into_iter()), Mutex::new((log, right)));
+        let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
+        side_by_side(model, n, &self.judge.of_the_model(), cancel, |respondent| {
+            while let Some((setting, key)) = next().filter(|_| !cancel.is_cancelled()) {
+                let question = questions.get(key.row).ok_or_else(|| Failure::usage("a row is out of range"))?;
+                let Some(record) = self.search(respondent, question, &setting, key, cancel)? else { break };
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                let (log, right) = &mut *done;
+                **right += usize::from(record.correct);
+                log.push(record)?;
+                bar.inc(1);
+                bar.set_message(format!("{right} of {} right,", bar.position()));
+            }
+            Ok(())
+        })?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
     /// One search; `None` when it was interrupted.
     fn search(
         &self,
-        model: &mut Loaded,
+        respondent: &mut Respondent<'_>,
         question: &Question,
         setting: &Setting,
         key: Key,
-        cancel: &ruminate::observe::CancelToken,
+        cancel: &CancelToken,
     ) -> Result<Option<Record>, Failure> {
         let seed = self.args.search.seed().wrapping_add(key.repeat as u64);
         let mut params = self.args.search.params(setting, self.strategy.stop_at_answer(), seed);
-        params.thinking = model.thinking();
+        params.thinking = self.thinking.clone();
         let mark = params.thinking.as_ref().map_or(self.strategy.answer_mark(), Thinking::mark).to_owned();
         params.grammar = self.args.grammar.grammar(&mark)?;
         let mut samples = Samples::default();
         let how = (self.strategy, self.resources);
-        match ask(model, &question.text, how, &params, &mut samples, cancel) {
+        let asked = match self.puzzle_judge(question)? {
+            Some(mut judge) => respondent.judged_by(&mut judge).ask(&question.text, how, &params, &mut samples, cancel),
+            None => respondent.ask(&question.text, how, &params, &mut samples, cancel),
+        };
+        match asked {
             Ok(Asked::Interrupted) => Ok(None),
             Ok(Asked::Answered(outcome)) => Ok(Some(Record::new(key, &question.gold, &outcome, samples))),
             Ok(Asked::TooLong(error)) => Ok(Some(Record::failed(key, error.to_string()))),
             Err(failure) => Err(failure.context(format!("row {}", key.row))),
         }
+    }
+}
+
+impl Run<'_> {
+    /// The judge of this question alone, if the user wants one.
+    fn puzzle_judge(&self, question: &Question) -> Result<Option<VerifierJudge<Countdown>>, Failure> {
+        if !self.judge.is_own_puzzle() {
+            return Ok(None);
+        }
+        let judge = question.gold.puzzle_judge();
+        judge.map(Some).ok_or_else(|| Failure::usage("--judge puzzle goes with sets of puzzles: game24 and countdown"))
     }
 }
 

@@ -9,6 +9,7 @@ use ruminate::engine::native::{NativeEngine, NativeOptions};
 use ruminate::gguf::Gguf;
 use ruminate::model::Model;
 use ruminate::reward::convention::{Convention, Generative, MathShepherd, QwenPrm, RlhFlow, Skywork, TokenPair};
+use ruminate::reward::verify::{Countdown, VerifierJudge};
 use ruminate::reward::{Arithmetic, Confidence, ExternalJudge, Head, HeadJudge, Judge, Mix, Product};
 use ruminate::storage::LoadMode;
 use ruminate::text::{ChatTemplate, Tokenizer};
@@ -20,7 +21,8 @@ use crate::{bundled, source};
 #[derive(clap::Args)]
 pub struct JudgeArgs {
     /// What values steps; several are multiplied. `head=FILE`: a reward head on the model's own states; without a file that
-    /// of the built-in model. `arithmetic`: whether sums in the text are right. `logprob`, `entropy`: how sure the model was. A
+    /// of the built-in model. `arithmetic`: whether sums in the text are right. `puzzle=4-9-10-13:24`: whether a solution makes the number
+    /// behind the colon of all those before it; `eval` knows each puzzle's numbers itself. `logprob`, `entropy`: how sure the model was. A
     /// reward model of its own: `math-shepherd=FILE`, `rlhflow=FILE`, `token-pair=FILE`, `generative=FILE`, and with a head
     /// beside the model `qwen-prm=FILE,HEAD`, `skywork=FILE,HEAD`. `none`: nothing does. Without the flag `none`, and a search
     /// with the built-in model as it came `head*arithmetic`.
@@ -28,6 +30,8 @@ pub struct JudgeArgs {
     pub judge: Vec<String>,
 }
 
+/// What asks for the rules of a puzzle.
+const PUZZLE: &str = "puzzle";
 /// What asks for no judge.
 const NONE: &str = "none";
 /// Values what the built-in model writes in a search, unless a user says otherwise.
@@ -41,6 +45,16 @@ impl JudgeArgs {
             true => Self { judge: BUNDLED.map(str::to_owned).to_vec() },
             false => Self { judge: self.judge.clone() },
         }
+    }
+
+    /// Whether solutions are held against the rules of the question's own puzzle.
+    pub fn is_own_puzzle(&self) -> bool {
+        self.judge == [PUZZLE]
+    }
+
+    /// The same without a judge that only the question makes.
+    pub fn of_the_model(&self) -> Self {
+        if self.is_own_puzzle() { Self { judge: vec![NONE.to_owned()] } } else { Self { judge: self.judge.clone() } }
     }
 
     /// The judge that the flag asks for, on the policy `model`.
@@ -68,7 +82,7 @@ impl JudgeArgs {
 }
 
 fn absolute(spec: &str) -> String {
-    let Some((name, files)) = spec.split_once('=') else { return spec.to_owned() };
+    let Some((name, files)) = spec.split_once('=').filter(|(name, _)| *name != PUZZLE) else { return spec.to_owned() };
     let whole = |file: &str| std::path::absolute(file).map_or_else(|_| file.to_owned(), |p| p.display().to_string());
     format!("{name}={}", files.split(',').map(whole).collect::<Vec<_>>().join(","))
 }
@@ -79,6 +93,10 @@ fn judge(spec: &str, model: &Loaded) -> Result<Box<dyn Judge>, Failure> {
     let needs = |what: &str| Failure::usage(format!("--judge {name} takes {what}, as in `--judge {name}=FILE`"));
     match (name, files.as_slice()) {
         ("arithmetic", []) => Ok(Box::new(Arithmetic)),
+        (PUZZLE, []) => Err(Failure::usage(
+            "--judge puzzle stands alone, in `eval` of puzzles; elsewhere it takes the numbers: puzzle=4-9-10-13:24",
+        )),
+        (PUZZLE, [rule]) => Ok(Box::new(VerifierJudge::new(puzzle(&rule.to_string_lossy())?))),
         ("logprob", []) => Ok(Box::new(Confidence::Logprob)),
         ("entropy", []) => Ok(Box::new(Confidence::Entropy)),
         ("head", []) => bundled_head(model),
@@ -89,10 +107,21 @@ fn judge(spec: &str, model: &Loaded) -> Result<Box<dyn Judge>, Failure> {
         ("math-shepherd" | "rlhflow" | "token-pair" | "generative", _) => Err(needs("one model file")),
         ("qwen-prm" | "skywork", _) => Err(needs("a model file and a head file")),
         _ => Err(Failure::usage(format!(
-            "no judge is called {name:?} here; there are: none alone, head, arithmetic, logprob, entropy, math-shepherd, rlhflow, token-pair, \
+            "no judge is called {name:?} here; there are: none alone, head, arithmetic, puzzle, logprob, entropy, math-shepherd, rlhflow, token-pair, \
              generative, qwen-prm, skywork"
         ))),
     }
+}
+
+/// A puzzle written as `4-9-10-13:24`.
+fn puzzle(rule: &str) -> Result<Countdown, Failure> {
+    let whole = |text: &str| text.trim().parse::<i64>().ok();
+    let parts = rule.split_once(':').and_then(|(numbers, target)| {
+        Some((numbers.split('-').map(whole).collect::<Option<Vec<_>>>()?, whole(target)?))
+    });
+    let (numbers, target) = parts
+        .ok_or_else(|| Failure::usage("--judge puzzle takes numbers and what they make, as in puzzle=4-9-10-13:24"))?;
+    Ok(Countdown::new(&numbers, target, true)?)
 }
 
 fn bundled_head(policy: &Loaded) -> Result<Box<dyn Judge>, Failure> {

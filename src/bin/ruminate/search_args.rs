@@ -234,6 +234,12 @@ impl SearchArgs {
         width::Lanes { width: self.width, branches: branches.unwrap_or(1), wall: wall.flatten() }
     }
 
+    /// Whether any budget is in something else than tokens.
+    pub fn limits_more_than_tokens(&self) -> bool {
+        let memory = self.budget_mem.or(self.budget_total_mem).is_some();
+        memory || self.budget_joules.is_some() || !self.budget_ms.is_empty()
+    }
+
     pub fn seed(&self) -> u64 {
         self.seed
     }

@@ -7,6 +7,7 @@ mod limits;
 mod program;
 mod saved;
 mod schedule;
+mod shared;
 mod thinking;
 
 use super::toy::Words;

@@ -8,7 +8,7 @@ use ruminate::reason::{Resources, Strategy};
 use ruminate::search::{Algo, EarlyStop, SearchParams, Vote};
 use serde::Serialize;
 
-use crate::ask::{Asked, ask};
+use crate::ask::{Asked, Respondent};
 use crate::dataset::Question;
 use crate::exit::{Code, Failure};
 use crate::model::Loaded;
@@ -73,7 +73,7 @@ impl HeldOut<'_> {
             ..SearchParams::default()
         };
         let how = (self.strategy, &Resources::default());
-        match ask(model, &question.text, how, &params, &mut Silent, cancel) {
+        match Respondent::whole(model).ask(&question.text, how, &params, &mut Silent, cancel) {
             Ok(Asked::Interrupted) => Err(Failure::quiet(Code::Interrupted)),
             Ok(Asked::Answered(outcome)) => Ok(outcome.answer.is_some_and(|answer| question.gold.accepts(&answer))),
             Ok(Asked::TooLong(_)) => Ok(false),

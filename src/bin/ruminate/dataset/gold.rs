@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ruminate::reward::verify::{Countdown, Expression, Number, Verifier};
+use ruminate::reward::verify::{Countdown, Expression, Number, Verifier, VerifierJudge};
 
 /// The right answer as a reader is shown it, and what decides.
 #[derive(Debug, Clone)]
@@ -46,6 +46,14 @@ impl Gold {
         match &self.rule {
             Rule::Puzzle(puzzle) => puzzle.find(text).is_some_and(|sum| puzzle.is_right(&sum)),
             _ => answer.is_some_and(|answer| self.accepts(answer)),
+        }
+    }
+
+    /// A judge that knows the puzzle's rules and no solution of it; `None` where the answer is given.
+    pub fn puzzle_judge(&self) -> Option<VerifierJudge<Countdown>> {
+        match &self.rule {
+            Rule::Puzzle(puzzle) => Some(VerifierJudge::new(puzzle.clone())),
+            _ => None,
         }
     }
 
