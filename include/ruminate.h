@@ -678,6 +678,8 @@ enum rum_objective
     RUM_OBJECTIVE_PRODUCT = 0,
     // Every step's value by itself: the chance of a right answer from there on.
     RUM_OBJECTIVE_STEP = 1,
+    // Right solutions above wrong ones of the same question, by a linear head.
+    RUM_OBJECTIVE_RANKING = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

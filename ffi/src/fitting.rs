@@ -39,9 +39,11 @@ pub enum rum_objective {
     RUM_OBJECTIVE_PRODUCT = 0,
     /// Every step's value by itself: the chance of a right answer from there on.
     RUM_OBJECTIVE_STEP = 1,
+    /// Right solutions above wrong ones of the same question, by a linear head.
+    RUM_OBJECTIVE_RANKING = 2,
 }
 
-numbers!(rum_objective, "objective": RUM_OBJECTIVE_PRODUCT, RUM_OBJECTIVE_STEP);
+numbers!(rum_objective, "objective": RUM_OBJECTIVE_PRODUCT, RUM_OBJECTIVE_STEP, RUM_OBJECTIVE_RANKING);
 
 /// How a reward head is fitted. Fill it with `rum_fitting_init`.
 #[repr(C)]
@@ -163,6 +165,7 @@ unsafe fn params(fitting: &rum_fitting) -> Result<FitParams, Failure> {
         objective: match rum_objective::read(fitting.objective)? {
             rum_objective::RUM_OBJECTIVE_PRODUCT => Some(Objective::Product),
             rum_objective::RUM_OBJECTIVE_STEP => Some(Objective::Step),
+            rum_objective::RUM_OBJECTIVE_RANKING => Some(Objective::Ranking),
         },
         n_hidden: usize::try_from(fitting.n_hidden).unwrap_or(usize::MAX),
         seed: fitting.seed,

@@ -1,12 +1,11 @@
 //! From rows to a calibrated head.
 
-use std::ops::Range;
-
 use serde::Serialize;
 
 use super::design::{Matrix, Reading, Scale};
-use super::linear::{Examples, Linear};
+use super::linear::Linear;
 use super::mlp::{Mlp, mean_loss};
+use super::part::Part;
 use super::report::{PartFigures, Report, Size, Tried};
 use super::table::Table;
 use crate::engine::Tap;
@@ -46,6 +45,21 @@ pub enum Objective {
     Product,
     /// Every step's value by itself: how likely a right answer is from there on.
     Step,
+    /// The mean of a solution's logits, which is to be above that of every wrong solution of the same question: the logistic loss of
+    /// the difference (Bradley and Terry, Biometrika 1952; RankNet, Burges et al., ICML 2005). What makes one question harder
+    /// than another cancels out, and what tells its samples apart remains. Fits logistic regressions alone.
+    Ranking,
+}
+
+impl Objective {
+    /// The name used in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Step => "step",
+            Self::Ranking => "ranking",
+        }
+    }
 }
 
 /// How to fit a head.
@@ -76,6 +90,9 @@ impl FitParams {
     pub fn validate(&self) -> Result<()> {
         if !(1..=4096).contains(&self.n_hidden) {
             return Err(Error::invalid(format!("{} hidden units: give 1 to 4096", self.n_hidden)));
+        }
+        if self.objective == Some(Objective::Ranking) && self.kind == Some(Kind::Mlp) {
+            return Err(Error::invalid("the ranking objective fits a linear head"));
         }
         if self.l2.is_empty() || !self.l2.iter().all(|l2| l2.is_finite() && *l2 >= 0.0) {
             return Err(Error::invalid("penalties: give at least one, none below 0"));
@@ -181,19 +198,10 @@ struct Fitted {
     tried: Tried,
 }
 
-/// Rows of one part, ready to fit on.
-struct Part {
-    x: Matrix,
-    groups: Vec<Range<usize>>,
-    labels: Vec<f64>,
-    weights: Vec<f64>,
-    penalised: usize,
-}
-
 impl Fitter<'_> {
     fn best(&mut self, observer: &mut dyn Observer) -> Result<Fitted> {
         let readings = Reading::all(&self.table.origin().taps);
-        let hidden_too = self.params.kind != Some(Kind::Linear);
+        let hidden_too = self.params.kind != Some(Kind::Linear) && self.objective != Objective::Ranking;
         let nets = if hidden_too { 2 } else { 1 };
         let total = (readings.len() + nets * self.params.l2.len()) as u64;
         let mut done = 0;
@@ -227,7 +235,7 @@ impl Fitter<'_> {
     }
 
     fn linear(&mut self, reading: Reading, l2: f64, start: Option<Linear>) -> Result<Fitted> {
-        let (scale, train, valid) = self.parts(&reading);
+        let (scale, train, valid) = self.parts(&reading)?;
         let start = start.unwrap_or_else(|| Linear::zero(train.x.width()));
         let linear = start.fit(train.examples(), l2, self.team, self.interrupt)?;
         let loss = mean_loss(valid.examples(), self.team, |x| linear.logit(x));
@@ -236,7 +244,7 @@ impl Fitter<'_> {
     }
 
     fn mlp(&mut self, reading: Reading, l2: f64) -> Result<Fitted> {
-        let (scale, train, valid) = self.parts(&reading);
+        let (scale, train, valid) = self.parts(&reading)?;
         let (seed, team) = (self.params.seed, self.team);
         let start = Mlp::new(train.x.width(), self.params.n_hidden, seed);
         let (mlp, loss) = start.fit(train.examples(), valid.examples(), l2, seed, team, self.interrupt)?;
@@ -256,40 +264,14 @@ impl Fitter<'_> {
         tried
     }
 
-    fn parts(&self, reading: &Reading) -> (Scale, Part, Part) {
-        let mut train = Part::of(self.table, self.train, reading.matrix(self.table, self.train), self.objective);
-        let mut valid = Part::of(self.table, self.valid, reading.matrix(self.table, self.valid), self.objective);
-        let scale = Scale::of(&train.x);
-        train.x.normalize(&scale);
-        valid.x.normalize(&scale);
-        (scale, train, valid)
-    }
-}
-
-impl Part {
-    /// Rows of the table with their numbers, grouped as the objective wants them.
-    fn of(table: &Table, rows: &[usize], x: Matrix, objective: Objective) -> Self {
-        let groups: Vec<Range<usize>> = match objective {
-            Objective::Product if table.labels_steps() => table
-                .samples(rows)
-                .into_iter()
-                .flat_map(|sample| sample.clone().map(move |at| sample.start..at + 1))
-                .collect(),
-            Objective::Product => table.samples(rows),
-            Objective::Step => (0..rows.len()).map(|at| at..at + 1).collect(),
-        };
-        let last = |group: &Range<usize>| group.end.checked_sub(1).and_then(|at| rows.get(at).copied());
-        let label = |group: &Range<usize>| last(group).map_or(0.0, |row| f64::from(table.entry(row).value));
-        let labels = groups.iter().map(label).collect();
-        let weights = if groups.len() == rows.len() { weights(table, rows) } else { vec![1.0; groups.len()] };
-        // All but the log-probability, which comes last; a matrix of logits has none.
-        let penalised = (x.width() - 1).max(1);
-        Self { x, groups, labels, weights, penalised }
-    }
-
-    fn examples(&self) -> Examples<'_> {
-        let Self { x, groups, labels, weights, penalised } = self;
-        Examples { x, groups, labels, weights, penalised: *penalised }
+    fn parts(&self, reading: &Reading) -> Result<(Scale, Part, Part)> {
+        let (mut train, mut valid) = (reading.matrix(self.table, self.train), reading.matrix(self.table, self.valid));
+        let scale = Scale::of(&train);
+        train.normalize(&scale);
+        valid.normalize(&scale);
+        let part = |rows, x| Part::of(self.table, rows, x, self.objective);
+        let (train, valid) = (part(self.train, train)?, part(self.valid, valid)?);
+        Ok((scale, train, valid))
     }
 }
 
@@ -298,17 +280,6 @@ fn better(best: Option<Fitted>, other: Fitted) -> Fitted {
         Some(best) if best.tried.valid_loss <= other.tried.valid_loss => best,
         _ => other,
     }
-}
-
-/// Mean 1; steps that end a solution and those that do not make up half each.
-fn weights(table: &Table, rows: &[usize]) -> Vec<f64> {
-    let ends = rows.iter().filter(|&&row| table.entry(row).complete).count();
-    let others = rows.len() - ends;
-    if ends == 0 || others == 0 {
-        return vec![1.0; rows.len()];
-    }
-    let half = rows.len() as f64 / 2.0;
-    rows.iter().map(|&row| half / if table.entry(row).complete { ends } else { others } as f64).collect()
 }
 
 impl Fitted {
@@ -367,7 +338,7 @@ fn calibrate(
         head.logits(&hidden, &[logprob]).map(|z| z.first().copied().unwrap_or(0.0) as f32)
     };
     let logits = rows.iter().map(logit).collect::<Result<Vec<f32>>>()?;
-    let part = Part::of(table, rows, Matrix::new(logits, 1), objective);
+    let part = Part::to_calibrate(table, rows, Matrix::new(logits, 1), objective)?;
     let line = Linear::zero(1).fit(part.examples(), CALIBRATION_L2, team, interrupt)?;
     if let [slope, bias] = line.parameters[..] {
         // A head that is worse than chance on these rows says nothing, rather than the contrary.
@@ -382,7 +353,7 @@ fn provenance(table: &Table, params: &FitParams, objective: Objective, report: &
     let figures = &report.test_figures;
     let mut keys: Vec<(&str, Value)> = vec![
         ("prm.train.label", if table.labels_steps() { "step" } else { "outcome" }.into()),
-        ("prm.train.objective", if objective == Objective::Product { "product" } else { "step" }.into()),
+        ("prm.train.objective", objective.name().into()),
         ("prm.train.data", table.origin().data.as_str().into()),
         ("prm.train.settings", table.origin().settings.as_str().into()),
         ("prm.train.questions", count(report.train.questions)),

@@ -9,7 +9,8 @@
 //! others wrote and labelled.
 //!
 //! Held against the *product* of a solution's values instead ([`Objective::Product`]), the outcome leaves it to the fit which step
-//! was bad; on our models this ranks samples of one question better, with the values taken together over all steps.
+//! was bad; on our models this ranks samples of one question better, with the values taken together over all steps. What votes are
+//! weighted by has to tell samples of one question apart and nothing else: [`Objective::Ranking`] fits just that.
 //!
 //! [`fit`] turns the rows into a [`Head`](crate::reward::Head): a logistic regression or a small perceptron, chosen and
 //! calibrated on questions that it was not fitted on. It is deterministic for any number of threads.
@@ -29,6 +30,7 @@ mod linear;
 mod mlp;
 mod origin;
 mod pairs;
+mod part;
 pub mod preference;
 mod recorder;
 mod report;

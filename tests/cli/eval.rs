@@ -231,6 +231,8 @@ fn examples_come_before_the_question() {
     assert_eq!((&alone["strategy"], &led["strategy"]), (&"direct".into(), &"few-shot".into()));
     let prompt = |document: &Value| document["usage"]["prompt_tokens"].as_u64().unwrap();
     assert!(prompt(&led) > prompt(&alone) + 30, "{led}");
+    let remembered = document(&solve(&["--strategy", "memory", "--shots", DATA, "--n-shots", "2"]));
+    assert!(remembered["strategy"] == "memory" && prompt(&remembered) > prompt(&alone) + 60, "{remembered}");
     assert_fails(&solve(&["--strategy", "few-shot"]), 2, "--shots");
     assert_fails(&solve(&["--strategy", "cot", "--shots", DATA]), 2, "--shots");
     assert_fails(&solve(&["--n-shots", "3"]), 2, "--shots");

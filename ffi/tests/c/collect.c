@@ -251,7 +251,7 @@ static void a_head_is_fitted(const rum_model *model, const char *rows, const pat
     fitting.kind = 3;
     INVALID(rum_run_fit_head(NULL, files, 1, path, NUL, &fitting, NULL, &run));
     fitting.kind = 0;
-    fitting.objective = 2;
+    fitting.objective = 3;
     INVALID(rum_run_fit_head(NULL, files, 1, path, NUL, &fitting, NULL, &run));
     CHECK(run == NULL);
 }

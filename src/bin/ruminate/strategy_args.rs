@@ -91,10 +91,12 @@ impl StrategyArgs {
         }
         match (self.strategy.as_deref(), &self.shots) {
             (None | Some(FewShot::NAME), Some(path)) => {
-                Ok(AnyStrategy::made(FewShot::new(dataset::shots(path, self.n_shots)?)))
+                let mut shots = dataset::shots(path, self.n_shots)?;
+                shots.truncate(self.n_shots);
+                Ok(AnyStrategy::made(FewShot::new(shots)))
             }
             (Some(Memory::NAME), Some(path)) => {
-                Ok(AnyStrategy::made(Memory::new(dataset::shots(path, usize::MAX)?, self.n_shots)))
+                Ok(AnyStrategy::made(Memory::new(dataset::shots(path, self.n_shots)?, self.n_shots)))
             }
             (Some(name @ (FewShot::NAME | Memory::NAME)), None) => {
                 Err(Failure::usage(format!("--strategy {name} takes its examples from --shots FILE")))

@@ -218,6 +218,49 @@ fn one_bad_step_carries_the_blame_for_a_wrong_solution() {
 }
 
 #[test]
+fn a_ranking_tells_samples_of_one_question_apart_and_not_questions() {
+    // Number 9 says how good a step is, number 10 how hard its question is, and the latter decides most outcomes.
+    let mut table = Table::new(origin());
+    let mut easy = 0;
+    for number in 0..300 {
+        let mut block = block(number, |_| true);
+        let hard = Stream::new(number).child(77).uniform(0) as f32 - 0.5;
+        for steps in block.rows.chunks_exact_mut(2) {
+            let right = steps.iter().map(|row| row.states[9].to_f32()).sum::<f32>() - 6.0 * hard > 0.0;
+            for row in steps {
+                row.states[10] = f16::from_f32(hard + 0.05 * row.states[10].to_f32());
+                (row.right, row.value) = (right, f32::from(u8::from(right)));
+            }
+            easy += usize::from(right);
+        }
+        table.push(&origin(), &block).unwrap();
+    }
+    assert!((600..1200).contains(&easy));
+    let fit_by = |objective| {
+        let params = FitParams { objective: Some(objective), l2: vec![1e-1], ..FitParams::default() };
+        let (head, report) = fitted(&table, &params, 2);
+        assert_eq!(fitted(&table, &params, 1).0, head);
+        let solutions = report.test_figures.solutions.iter().find(|s| s.aggregation == "mean").unwrap();
+        (head, solutions.figures)
+    };
+    let (head, ranking) = fit_by(Objective::Ranking);
+    let (_, step) = fit_by(Objective::Step);
+    assert!(head.layers.len() == 1 && head.provenance.iter().any(|(_, value)| *value == "ranking".into()));
+    assert!(ranking.within.unwrap() > 0.97 && ranking.within > step.within, "{ranking:?} {step:?}");
+    // It knows of no question how hard it is, and its calibration takes that into account.
+    assert!(ranking.auroc < step.auroc && ranking.ece < 0.12, "{ranking:?} {step:?}");
+    let mlp = FitParams { objective: Some(Objective::Ranking), kind: Some(Kind::Mlp), ..FitParams::default() };
+    assert!(mlp.validate().unwrap_err().to_string().contains("linear"));
+    // Questions whose samples have one fate have nothing to rank.
+    let mut alike = Table::new(origin());
+    (0..60).for_each(|number| alike.push(&origin(), &block(number, |_| number % 2 == 0)).unwrap());
+    let params = FitParams { objective: Some(Objective::Ranking), ..FitParams::default() };
+    let team = Team::new(1).unwrap();
+    let refused = fit(&alike, None, &params, &team, &mut Silent, &Interrupt::default()).unwrap_err();
+    assert!(refused.kind() == ErrorKind::InvalidArgument && refused.to_string().contains("ranked"), "{refused}");
+}
+
+#[test]
 fn a_label_of_a_step_is_held_against_the_product_so_far() {
     // A step is bad by itself, and its label says whether one was bad up to there: the state of a good step after a bad one does
     // not show its label.

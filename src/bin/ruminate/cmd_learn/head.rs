@@ -32,8 +32,8 @@ pub struct HeadArgs {
     /// The network.
     #[arg(long, env = "RUMINATE_KIND", value_enum, default_value_t = Kind::Auto)]
     kind: Kind,
-    /// What a label is held against: the product of a solution's steps' values, or every step's value. Without it, the product
-    /// where solutions are labelled, and each step where steps are.
+    /// What a label is held against: the product of a solution's steps' values, every step's value, or the other samples of its
+    /// question. Without it, the product where solutions are labelled, and each step where steps are.
     #[arg(long, env = "RUMINATE_OBJECTIVE", value_enum)]
     objective: Option<Objective>,
     /// Units of the hidden layer.
@@ -66,6 +66,8 @@ enum Objective {
     Product,
     /// Every step's value by itself: the chance of a right answer from there on.
     Step,
+    /// Right solutions above wrong ones of the same question, for votes that values weigh.
+    Ranking,
 }
 
 pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
@@ -81,6 +83,7 @@ pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
         objective: args.objective.map(|objective| match objective {
             Objective::Product => learn::Objective::Product,
             Objective::Step => learn::Objective::Step,
+            Objective::Ranking => learn::Objective::Ranking,
         }),
         n_hidden: args.hidden,
         l2: args.l2.clone(),

@@ -57,11 +57,11 @@ impl Dataset {
     }
 }
 
-/// The first `n` worked examples of a question set.
+/// The worked examples of a question set, of which there have to be `n`.
 pub fn shots(path: &Path, n: usize) -> Result<Vec<Shot>, Failure> {
     let set = Dataset::load(path, None)?;
     let worked = set.questions.into_iter().filter_map(|q| Some(Shot { question: q.text, answer: q.worked? }));
-    let shots: Vec<Shot> = worked.take(n).collect();
+    let shots: Vec<Shot> = worked.collect();
     if shots.len() < n {
         let message = format!("{} holds {} worked answers, --n-shots asks for {n}", path.display(), shots.len());
         return Err(Failure::data(message));
