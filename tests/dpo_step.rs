@@ -60,7 +60,7 @@ fn loss_and_gradients_of_a_step_are_those_of_pytorch_and_peft() {
             let (go, n_layer) = (Interrupt::default(), model.config().n_layer);
             let x = trunk.embed(&forest).unwrap();
             let states = trunk.forward(&forest, x.clone(), 0..n_layer, None, &go).unwrap();
-            let reference = trunk.logprobs(&forest, &states).unwrap();
+            let reference = trunk.logprobs(&forest, &states, &Interrupt::default()).unwrap();
             let tape = trunk.forward_taped(&forest, x, 0, &adapter, &go).unwrap();
             let policy = tape.logprobs().clone();
             for (i, completion) in ["chosen", "rejected"].into_iter().enumerate() {

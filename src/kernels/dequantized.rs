@@ -7,6 +7,7 @@ use super::MatrixView;
 use super::gemm::multiply;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Shards, Team};
+use crate::observe::Interrupt;
 
 /// Numbers of one tile: it stays in the second-level cache.
 const TILE: usize = 1 << 17;
@@ -14,7 +15,15 @@ const TILE: usize = 1 << 17;
 const TILE_ROWS: usize = 32;
 
 /// `out[i][row] = w[row] . x[i]` for `n` inputs; `x` is `[n][cols]`, `out` `[n][rows]`.
-pub fn matmul_f32(team: &Team, w: &MatrixView<'_>, x: &[f32], n: usize, out: &mut [f32]) -> Result<()> {
+/// [`Cancelled`](ErrorKind::Cancelled) when `interrupt` fired between tiles.
+pub fn matmul_f32(
+    team: &Team,
+    w: &MatrixView<'_>,
+    x: &[f32],
+    n: usize,
+    out: &mut [f32],
+    interrupt: &Interrupt,
+) -> Result<()> {
     let (rows, cols) = (w.rows(), w.cols());
     check(w, n, x.len(), out.len())?;
     if n == 0 || rows == 0 {
@@ -23,6 +32,9 @@ pub fn matmul_f32(team: &Team, w: &MatrixView<'_>, x: &[f32], n: usize, out: &mu
     let tile_rows = (TILE / cols).max(TILE_ROWS).min(rows.div_ceil(team.threads())).max(1);
     let shards = Shards::new(out);
     team.run(rows.div_ceil(tile_rows), &|part| {
+        if interrupt.check().is_err() {
+            return;
+        }
         let mine = part * tile_rows..((part + 1) * tile_rows).min(rows);
         let tile = tile(w, mine.clone(), 0..cols);
         let sizes = [n, mine.len(), cols];
@@ -32,12 +44,20 @@ pub fn matmul_f32(team: &Team, w: &MatrixView<'_>, x: &[f32], n: usize, out: &mu
             multiply(dst, rows, false, 1.0, (x.as_ptr(), cols, 1), (tile.as_ptr(), 1, cols), sizes);
         }
     });
-    Ok(())
+    interrupt.check()
 }
 
 /// `dx[i] = sum over row of dy[i][row] * w[row]`, or that added to `dx`: how [`matmul_f32`] passes gradients back to its
-/// inputs. `dy` is `[n][rows]`, `dx` `[n][cols]`.
-pub fn matmul_f32_back(team: &Team, w: &MatrixView<'_>, dy: &[f32], n: usize, dx: &mut [f32], add: bool) -> Result<()> {
+/// inputs, and as interruptible. `dy` is `[n][rows]`, `dx` `[n][cols]`.
+pub fn matmul_f32_back(
+    team: &Team,
+    w: &MatrixView<'_>,
+    dy: &[f32],
+    n: usize,
+    dx: &mut [f32],
+    add: bool,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let (rows, cols) = (w.rows(), w.cols());
     check(w, n, dx.len(), dy.len())?;
     if n == 0 {
@@ -51,6 +71,9 @@ pub fn matmul_f32_back(team: &Team, w: &MatrixView<'_>, dy: &[f32], n: usize, dx
         let mine = blocks * part / parts * block..blocks * (part + 1) / parts * block;
         let tile_rows = (TILE / mine.len().max(1)).max(TILE_ROWS);
         for first in (0..rows).step_by(tile_rows) {
+            if interrupt.check().is_err() {
+                return;
+            }
             let these = first..(first + tile_rows).min(rows);
             let tile = tile(w, these.clone(), mine.clone());
             let sizes = [n, mine.len(), these.len()];
@@ -62,7 +85,7 @@ pub fn matmul_f32_back(team: &Team, w: &MatrixView<'_>, dy: &[f32], n: usize, dx
             }
         }
     });
-    Ok(())
+    interrupt.check()
 }
 
 /// Rows and columns of `w` as numbers; the columns are whole blocks.
@@ -103,12 +126,12 @@ mod tests {
                 let mut dense = vec![0.0; rows * cols];
                 ty.dequantize(&data, &mut dense).unwrap();
                 let (x, dy) = (noise.normals(n * cols), noise.normals(n * rows));
-                let old = noise.normals(n * cols);
+                let (old, go) = (noise.normals(n * cols), Interrupt::default());
                 for threads in [1, 2] {
                     let team = Team::new(threads).unwrap();
                     let (mut out, mut dx) = (vec![0.0; n * rows], old.clone());
-                    matmul_f32(&team, &w, &x, n, &mut out).unwrap();
-                    matmul_f32_back(&team, &w, &dy, n, &mut dx, true).unwrap();
+                    matmul_f32(&team, &w, &x, n, &mut out, &go).unwrap();
+                    matmul_f32_back(&team, &w, &dy, n, &mut dx, true, &go).unwrap();
                     let near = |got: f32, want: f64, mass: f64| {
                         assert!(
                             (f64::from(got) - want).abs() <= 1e-6 * (1.0 + mass),
@@ -148,8 +171,14 @@ mod tests {
     fn sizes_that_do_not_fit_are_errors() {
         let team = Team::new(1).unwrap();
         let w = MatrixView::new(QuantType::F32, 1, 2, &[0; 8]).unwrap();
-        assert!(matmul_f32(&team, &w, &[0.0; 4], 2, &mut [0.0; 2]).is_ok());
-        assert!(matmul_f32(&team, &w, &[0.0; 3], 2, &mut [0.0; 2]).is_err());
-        assert!(matmul_f32_back(&team, &w, &[0.0; 2], 2, &mut [0.0; 3], false).is_err());
+        let go = Interrupt::default();
+        assert!(matmul_f32(&team, &w, &[0.0; 4], 2, &mut [0.0; 2], &go).is_ok());
+        assert!(matmul_f32(&team, &w, &[0.0; 3], 2, &mut [0.0; 2], &go).is_err());
+        assert!(matmul_f32_back(&team, &w, &[0.0; 2], 2, &mut [0.0; 3], false, &go).is_err());
+        go.cancel.cancel();
+        let cancelled = |done: Result<()>| done.unwrap_err().kind() == ErrorKind::Cancelled;
+        let (mut out, mut dx) = ([7.0; 2], [7.0; 4]);
+        assert!(cancelled(matmul_f32(&team, &w, &[0.0; 4], 2, &mut out, &go)) && out == [7.0; 2]);
+        assert!(cancelled(matmul_f32_back(&team, &w, &[0.0; 2], 2, &mut dx, false, &go)) && dx == [7.0; 4]);
     }
 }

@@ -23,7 +23,7 @@ impl<'a> Projected<'a> {
     pub fn forward(&self, on: Compute<'_>, x: &[f32], n: usize) -> Result<Vec<f32>> {
         let w = self.linear.weight.view()?;
         let mut y = vec![0.0; n * w.rows()];
-        matmul_f32(on.team, &w, x, n, &mut y)?;
+        matmul_f32(on.team, &w, x, n, &mut y, on.interrupt)?;
         if let Some(bias) = &self.linear.bias {
             for y in y.chunks_exact_mut(bias.len()) {
                 y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
@@ -50,7 +50,7 @@ impl<'a> Projected<'a> {
         let w = self.linear.weight.view()?;
         let (rows, cols) = (w.rows(), w.cols());
         if let Some(dx) = dx.as_deref_mut() {
-            matmul_f32_back(on.team, &w, dy, n, dx, true)?;
+            matmul_f32_back(on.team, &w, dy, n, dx, true, on.interrupt)?;
         }
         let (Some((lora, scale)), Some(grads)) = (self.lora, grads) else { return Ok(()) };
         let rank = lora.rank;

@@ -40,17 +40,21 @@ pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32]
         let states: Vec<f32> = targets.iter().flat_map(|t| &x[t.row * n_embd..(t.row + 1) * n_embd]).copied().collect();
         let h = norm::forward(on, &states, &weights.output_norm, config.norm_eps);
         let mut logits = vec![0.0; targets.len() * n_vocab];
-        matmul_f32(on.team, &output, &h, targets.len(), &mut logits)?;
+        matmul_f32(on.team, &output, &h, targets.len(), &mut logits, on.interrupt)?;
         let mut logprobs = vec![0.0; targets.len()];
         // A row of logits ends in the gradient at them.
         let rows = std::sync::Mutex::new(&mut logprobs);
         on.team.for_each_chunk_mut(&mut logits, n_vocab, |i, row| {
+            if on.interrupt.check().is_err() {
+                return;
+            }
             if let (Some(bias), row) = (&weights.output_bias, &mut *row) {
                 row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
             }
             let logprob = row_grad(row, targets[i].token as usize, config.logit_softcap);
             rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[i] = logprob;
         });
+        on.interrupt.check()?;
         for (target, &logprob) in targets.iter().zip(&logprobs) {
             out.sequences[target.sequence] += f64::from(logprob);
             out.lengths[target.sequence] += 1;
@@ -58,7 +62,7 @@ pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32]
         out.targets.extend(logprobs);
         if let Some(rest) = grads.take() {
             let (mine, rest) = rest.split_at_mut(targets.len() * n_embd);
-            matmul_f32_back(on.team, &output, &logits, targets.len(), mine, false)?;
+            matmul_f32_back(on.team, &output, &logits, targets.len(), mine, false, on.interrupt)?;
             grads = Some(rest);
         }
     }

@@ -23,11 +23,13 @@ pub use self::logprob::Logprobs;
 pub use self::trunk::{Tape, Trunk};
 
 use crate::exec::Team;
+use crate::observe::Interrupt;
 use crate::simd::Isa;
 
-/// What computes.
+/// What computes, and what ends it early, within a product.
 #[derive(Clone, Copy)]
 struct Compute<'a> {
     team: &'a Team,
     isa: Isa,
+    interrupt: &'a Interrupt,
 }

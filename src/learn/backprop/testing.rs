@@ -4,6 +4,7 @@ use super::Compute;
 use crate::exec::Team;
 use crate::kernels::testing::Noise;
 use crate::model::{Linear, Tensor};
+use crate::observe::Interrupt;
 use crate::quant::QuantType;
 use crate::simd::Isa;
 use crate::storage::Bytes;
@@ -12,7 +13,7 @@ use crate::storage::Bytes;
 pub(super) fn compute(test: impl Fn(Compute<'_>)) {
     for threads in [1, 2] {
         let team = Team::new(threads).unwrap();
-        test(Compute { team: &team, isa: Isa::detect() });
+        test(Compute { team: &team, isa: Isa::detect(), interrupt: &Interrupt::default() });
     }
 }
 

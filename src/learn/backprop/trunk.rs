@@ -16,7 +16,8 @@ use crate::simd::Isa;
 /// A frozen network to be differentiated.
 pub struct Trunk<'a> {
     model: &'a Model,
-    on: Compute<'a>,
+    team: &'a Team,
+    isa: Isa,
     /// The context that rotations are made for: some architectures rotate otherwise in a long one.
     n_ctx: usize,
     /// Bytes of activations that may be kept on the way up beyond the layers' inputs.
@@ -48,7 +49,7 @@ enum Kept {
 impl<'a> Trunk<'a> {
     /// A network in a context of `n_ctx` tokens. What `keep_bytes` does not hold of the activations is computed twice.
     pub fn new(model: &'a Model, team: &'a Team, isa: Isa, n_ctx: usize, keep_bytes: usize) -> Self {
-        Self { model, on: Compute { team, isa }, n_ctx, keep_bytes }
+        Self { model, team, isa, n_ctx, keep_bytes }
     }
 
     /// The model's token embeddings, `[row][n_embd]`; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a token outside the
@@ -68,7 +69,7 @@ impl<'a> Trunk<'a> {
             self.model.weights().token_embd.get_row(token as usize, x)?;
         }
         if config.embedding_scale != 1.0 {
-            kernels::scale(self.on.isa, &mut x, config.embedding_scale);
+            kernels::scale(self.isa, &mut x, config.embedding_scale);
         }
         Ok(x)
     }
@@ -85,7 +86,7 @@ impl<'a> Trunk<'a> {
         let rotation = self.rotation(forest);
         for i in layers {
             interrupt.check()?;
-            x = self.block(forest, &rotation, i, adapter)?.forward(x)?.0;
+            x = self.block(forest, &rotation, i, adapter, interrupt)?.forward(x)?.0;
         }
         self.check_finite(&x)?;
         Ok(x)
@@ -109,7 +110,7 @@ impl<'a> Trunk<'a> {
         let mut kept = Vec::new();
         for i in layers.clone() {
             interrupt.check()?;
-            let (y, activations) = self.block(forest, &rotation, i, Some(adapter))?.forward(x)?;
+            let (y, activations) = self.block(forest, &rotation, i, Some(adapter), interrupt)?.forward(x)?;
             kept.push(match i < whole {
                 true => Kept::Input(activations.into_input()),
                 false => Kept::All(Box::new(activations)),
@@ -117,13 +118,13 @@ impl<'a> Trunk<'a> {
             x = y;
         }
         self.check_finite(&x)?;
-        let logprobs = logprob::forward(self.on, self.model, forest, &x, true)?;
+        let logprobs = logprob::forward(self.on(interrupt), self.model, forest, &x, true)?;
         Ok(Tape { x, layers, kept, logprobs })
     }
 
     /// Log-probabilities of the forest's targets, given the residual stream after the last layer.
-    pub fn logprobs(&self, forest: &Forest, x: &[f32]) -> Result<Logprobs> {
-        logprob::forward(self.on, self.model, forest, x, false)
+    pub fn logprobs(&self, forest: &Forest, x: &[f32], interrupt: &Interrupt) -> Result<Logprobs> {
+        logprob::forward(self.on(interrupt), self.model, forest, x, false)
     }
 
     /// Adds the gradient of `sum(weights[sequence] * logprob)` at the adapter's factors to `grads`, an adapter of the same shape.
@@ -137,11 +138,11 @@ impl<'a> Trunk<'a> {
         interrupt: &Interrupt,
     ) -> Result<()> {
         let rotation = self.rotation(forest);
-        let mut dx = logprob::backward(self.on, self.model, forest, &tape.x, &tape.logprobs, weights);
+        let mut dx = logprob::backward(self.on(interrupt), self.model, forest, &tape.x, &tape.logprobs, weights);
         let lowest = tape.layers.start;
         for (i, kept) in tape.layers.zip(tape.kept).rev() {
             interrupt.check()?;
-            let block = self.block(forest, &rotation, i, Some(adapter))?;
+            let block = self.block(forest, &rotation, i, Some(adapter), interrupt)?;
             let activations = match kept {
                 Kept::All(activations) => *activations,
                 Kept::Input(x) => block.forward(x)?.1,
@@ -149,6 +150,10 @@ impl<'a> Trunk<'a> {
             dx = block.backward(activations, dx, grads, i > lowest)?;
         }
         Ok(())
+    }
+
+    fn on<'b>(&'b self, interrupt: &'b Interrupt) -> Compute<'b> {
+        Compute { team: self.team, isa: self.isa, interrupt }
     }
 
     fn rotation(&self, forest: &Forest) -> [Rotation; 2] {
@@ -163,16 +168,17 @@ impl<'a> Trunk<'a> {
         rotation: &'b [Rotation; 2],
         index: usize,
         adapter: Option<&'b Adapter>,
+        interrupt: &'b Interrupt,
     ) -> Result<Block<'b>> {
         let config = self.model.config();
         let layer = self.model.weights().layers.get(index);
         let layer = layer.ok_or_else(|| Error::new(ErrorKind::Internal, format!("no layer {index}")))?;
         let rotation = &rotation[usize::from(config.window_of(index).is_some())];
-        Ok(Block { on: self.on, config, layer, index, adapter, forest, rotation })
+        Ok(Block { on: self.on(interrupt), config, layer, index, adapter, forest, rotation })
     }
 
     fn check_finite(&self, x: &[f32]) -> Result<()> {
-        if kernels::all_finite(self.on.isa, x) {
+        if kernels::all_finite(self.isa, x) {
             return Ok(());
         }
         Err(Error::new(

@@ -152,7 +152,7 @@ impl<'a> Trainer<'a> {
         let reference = self.reference_of(forest, &below, interrupt)?;
         let above = self.trunk.forward(forest, below, self.lowest..n_layer, Some(&self.adapter), interrupt)?;
         total.tokens += forest.n_rows();
-        Ok(scored(&self.trunk.logprobs(forest, &above)?, &reference, 0..forest.n_sequences()))
+        Ok(scored(&self.trunk.logprobs(forest, &above, interrupt)?, &reference, 0..forest.n_sequences()))
     }
 
     /// KTO's reference point for these examples: how far the adapted model is from the base on completions that belong to other
@@ -300,7 +300,7 @@ impl<'a> Trainer<'a> {
         }
         let n_layer = self.model.config().n_layer;
         let x = self.trunk.forward(forest, below.to_vec(), self.lowest..n_layer, None, interrupt)?;
-        Ok(self.trunk.logprobs(forest, &x)?.sequences)
+        Ok(self.trunk.logprobs(forest, &x, interrupt)?.sequences)
     }
 
     /// The gradients at every example's log-probabilities, singles held against the reference point `kl`; what they come to is added
