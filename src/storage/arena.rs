@@ -4,11 +4,14 @@
 //! Most matrices are smaller than a huge page or end inside one, and the system would give them small pages there. So they
 //! are cut one after the other from slabs that begin and end where huge pages do.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use memmap2::MmapMut;
 
+use super::lines::CHUNK;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a slab is a multiple of: a huge page of x86-64, and of aarch64 with small pages of 4 KiB.
@@ -17,6 +20,9 @@ const HUGE: usize = 2 << 20;
 const SLAB: usize = 32 << 20;
 /// Alignment of buffers inside a slab: the largest of the small pages in use, so that a buffer can be given back alone.
 const PAGE: usize = 64 << 10;
+
+/// Files from this size on are read into huge pages.
+pub(super) const LARGE: u64 = HUGE as u64;
 
 /// The slab that the next buffers are cut from; it lives as long as one of its buffers.
 static CURRENT: Mutex<Weak<Slab>> = Mutex::new(Weak::new());
@@ -50,6 +56,10 @@ impl Arena {
         if len == 0 {
             return Ok(Self { slab: None, range: 0..0 });
         }
+        if len >= SLAB {
+            // Nothing else is cut from its end, so that all of it goes with this buffer.
+            return Arc::new(Slab::new(len)?).cut(len).ok_or_else(|| no_memory(len));
+        }
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(arena) = current.upgrade().and_then(|slab| slab.cut(len)) {
             return Ok(arena);
@@ -57,6 +67,28 @@ impl Arena {
         let slab = Arc::new(Slab::new(len)?);
         *current = Arc::downgrade(&slab);
         slab.cut(len).ok_or_else(|| no_memory(len))
+    }
+
+    /// The `size` bytes of a file; `told` is told after every chunk how many there are, and ends the reading with its error.
+    ///
+    /// Small pages of half a gigabyte take a tenth of a second to give back, which a reading that was cancelled would wait for.
+    pub(super) fn read(mut file: &File, size: u64, told: &mut dyn FnMut(usize) -> Result<()>) -> Result<Self> {
+        let size = usize::try_from(size).map_err(|_| no_memory(usize::MAX))?;
+        let mut arena = Self::new(size)?;
+        let mut len = 0;
+        while len < size {
+            let end = size.min(len.saturating_add(CHUNK));
+            match file.read(arena.as_mut_slice().get_mut(len..end).unwrap_or_default()) {
+                Ok(0) => return Err(Error::new(ErrorKind::FileChanged, "the file became shorter while it was read")),
+                Ok(n) => {
+                    len += n;
+                    told(len)?;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("reading the file", e)),
+            }
+        }
+        Ok(arena)
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {

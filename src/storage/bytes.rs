@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::arena::Arena;
 #[cfg(all(test, target_os = "linux"))]
 use super::arena::Guarded;
+use super::arena::{Arena, LARGE};
 use super::lines::{LINE, Lines};
 use super::mapped::{Mapped, Stamp};
 use crate::error::{Error, Result};
@@ -179,12 +179,16 @@ impl Bytes {
             LoadMode::Mmap => Ok(Self::new(Holder::Mapped(Mapped::new(file, stamp)?))),
             LoadMode::Read => {
                 let total = stamp.metadata().len();
-                let read = Lines::read(&file, total, &mut |done| {
+                let mut told = |done| {
                     observer.event(&Event::Progress { what: "reading", done: done as u64, total });
                     interrupt.check()
-                })?;
+                };
+                let read = match total {
+                    LARGE.. => Holder::Arena(Arena::read(&file, total, &mut told)?),
+                    _ => Holder::Lines(Lines::read(&file, total, &mut told)?),
+                };
                 stamp.check(&file)?;
-                Ok(Self::new(Holder::Lines(read)))
+                Ok(Self::new(read))
             }
         }
     }
