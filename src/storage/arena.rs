@@ -74,7 +74,7 @@ impl Arena {
     /// Small pages of half a gigabyte take a tenth of a second to give back, which a reading that was cancelled would wait for.
     pub(super) fn read(mut file: &File, size: u64, told: &mut dyn FnMut(usize) -> Result<()>) -> Result<Self> {
         let size = usize::try_from(size).map_err(|_| no_memory(usize::MAX))?;
-        let mut arena = Self::new(size)?;
+        let mut arena = Self::new(size).map_err(|e| e.context("map the file instead of reading it"))?;
         let mut len = 0;
         while len < size {
             let end = size.min(len.saturating_add(CHUNK));
