@@ -1,6 +1,7 @@
 //! One request of a method to the model.
 
 use super::desk::Reply;
+use super::prompts::turns;
 use crate::text::{ChatMessage, Grammar};
 
 /// What is put to the model, and how its reply is drawn: as long as the search's own solutions may be, sampled as they are,
@@ -30,9 +31,9 @@ pub(super) enum Beginning {
 }
 
 impl Ask {
-    /// A reply to one message.
+    /// A reply to a user's message, or to the turns of a [prompt](super::Setting::words) that has examples in turns of their own.
     pub fn user(text: impl Into<String>) -> Self {
-        Self::messages(vec![ChatMessage::new("user", text)])
+        Self::messages(turns(&text.into()))
     }
 
     /// A reply to a conversation, which a user begins; [`Setting::turns`](super::Setting::turns) makes one of a prompt with an
@@ -43,7 +44,7 @@ impl Ask {
 
     /// A reply to what a user says to `reply`. If that was [`kept`](Self::kept), nothing is computed twice.
     pub fn after(reply: &Reply, text: impl Into<String>) -> Self {
-        Self::of(Beginning::After(reply.clone(), vec![ChatMessage::new("user", text)]))
+        Self::of(Beginning::After(reply.clone(), turns(&text.into())))
     }
 
     /// What the model says when its turn goes on after `reply`, which was [`kept`](Self::kept), with this text, in which

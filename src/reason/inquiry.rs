@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Strategy;
 use super::conversation::Scribe;
 use super::prompt::prompt;
-use super::prompts::{Prompts, TURN};
+use super::prompts::{Prompts, turns};
 use super::run::Run;
 use super::strategy::Steps;
 use super::tools::Toolbox;
@@ -136,9 +136,7 @@ impl<'a> Setting<'a> {
     /// The same as a conversation: the template's `{{ turn }}` ends a user's message and begins a reply, or the other way round, so
     /// that an example stands in turns of its own.
     pub fn turns(&self, name: &str, about: &[(&str, &str)]) -> Result<Vec<ChatMessage>> {
-        let words = self.words(name, about)?;
-        let roles = ["user", "assistant"].into_iter().cycle();
-        Ok(words.split(TURN).zip(roles).map(|(words, role)| ChatMessage::new(role, words.trim())).collect())
+        Ok(turns(&self.words(name, about)?))
     }
 
     /// The answer that a text marks as such: the part that the search's grammar is about, if there is one.

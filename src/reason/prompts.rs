@@ -10,6 +10,7 @@ use super::conversation::CUT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::storage;
+use crate::text::ChatMessage;
 
 /// In the words of a prompt: where a turn ends and the other side's begins.
 pub(super) const TURN: char = '\u{1D}';
@@ -145,6 +146,12 @@ fn failed(name: &str, e: minijinja::Error) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("the prompt {name:?} is no good template: {e}")).with_source(e)
 }
 
+/// The messages of a prompt, the user's first.
+pub(super) fn turns(words: &str) -> Vec<ChatMessage> {
+    let roles = ["user", "assistant"].into_iter().cycle();
+    words.split(TURN).zip(roles).map(|(words, role)| ChatMessage::new(role, words.trim())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +171,33 @@ mod tests {
         assert!(error.to_string().contains("plan-questions"), "{error}");
         let error = Prompts::default().words("plan-step", &BTreeMap::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn examples_stand_in_turns_of_their_own_in_every_prompt() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("verify.txt"), "1 + 1 = 3?\n{{ turn }}\nno\n{{ turn }}\n{{ question }}?")
+            .unwrap();
+        let words = Prompts::from_folder(folder.path()).unwrap().words("verify", &values()).unwrap();
+        let said: Vec<(String, String)> = turns(&words).into_iter().map(|m| (m.role, m.content)).collect();
+        let expected = [("user", "1 + 1 = 3?"), ("assistant", "no"), ("user", "<<it>>?")];
+        assert_eq!(said, expected.map(|(role, text)| (role.to_owned(), text.to_owned())));
+        // Words of a question end no turn.
+        let sly = BTreeMap::from([("question", "a\u{1D}b")]);
+        assert_eq!(turns(&Prompts::default().words("solve", &sly).unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn the_examples_of_the_repository_are_prompts() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/game24");
+        let prompts = Prompts::from_folder(&folder).unwrap();
+        assert_eq!(prompts.changed().len(), 3);
+        for name in prompts.changed().keys() {
+            assert!(
+                turns(&prompts.words(name, &values()).unwrap()).len() % 2 == 1,
+                "{name} ends with the model's turn"
+            );
+        }
     }
 
     #[test]
