@@ -1508,7 +1508,8 @@ rum_status rum_runtime_set_memory_pressure(const struct rum_runtime *runtime,
                                            uint32_t level);
 
 // The devices that `RUM_BACKEND_LLAMA` can use here, as one JSON array of objects with `name`, `description`, `memory_free` and
-// `memory_total` in bytes; empty in a build without it. The caller frees `out`. From any thread.
+// `memory_total` in bytes, and `gpu` (whether layers can be put on it); empty in a build without it. The caller frees `out`. From any
+// thread.
 RUM_MUST_USE
 rum_status rum_devices_json(struct rum_text **out);
 

@@ -2,11 +2,15 @@
 //! made raw.
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
+/// The crate stands outside the workspace, so its own tests run here.
+#[path = "../llama/src/layout.rs"]
+mod layout;
 mod support;
 
 use std::sync::Arc;
 
 use ruminate::engine::llama::{LlamaEngine, LlamaOptions};
+use ruminate::engine::native::NativeEngine;
 use ruminate::engine::{Batch, Branch, Engine, Rows, Tap, Want};
 use ruminate::gguf::Gguf;
 use ruminate::model::{Adapter, Config};
@@ -28,6 +32,8 @@ fn opened(name: &str, change: impl FnOnce(&mut LlamaOptions)) -> Result<LlamaEng
     let gguf = Gguf::open(&path, LoadMode::Mmap, &Limits::default())?;
     let mut options = LlamaOptions::new(path);
     (options.threads, options.n_ctx, options.branches) = (2, Some(256), 40);
+    // Another device than the processor, by its name.
+    options.devices = vec![std::env::var("RUMINATE_TEST_DEVICE").unwrap_or_else(|_| "CPU".into())];
     change(&mut options);
     LlamaEngine::load(&gguf, &options)
 }
@@ -231,6 +237,110 @@ fn adapters_move_both_engines_alike_and_are_let_go() {
     assert!(engine.set_adapters(&[(Arc::new(other), 1.0)]).is_err(), "another architecture's");
 }
 
+/// Branches that share most of their tokens, one of which left their common part in the middle.
+fn grown(engine: &mut LlamaEngine) -> Vec<Branch> {
+    let n_vocab = engine.info().n_vocab;
+    let root = engine.root().unwrap();
+    extend(engine, &root, &tokens(31, 75, n_vocab)).unwrap();
+    let (a, mut b) = (engine.fork(&root).unwrap(), engine.fork(&root).unwrap());
+    extend(engine, &a, &tokens(32, 3, n_vocab)).unwrap();
+    engine.truncate(&mut b, 40).unwrap();
+    extend(engine, &b, &tokens(33, 50, n_vocab)).unwrap();
+    let c = engine.fork(&a).unwrap();
+    extend(engine, &c, &tokens(34, 9, n_vocab)).unwrap();
+    vec![root, a, b, c]
+}
+
+fn saved(engine: &LlamaEngine, branches: &[Branch]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    engine.save(&branches.iter().collect::<Vec<_>>(), &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn saved_branches_go_on_in_another_engine_with_the_same_bits() {
+    // Full attention, and sliding windows that are kept apart.
+    for name in ["llama", "qwen2", "qwen3", "gemma3", "phi3"] {
+        let mut first = llama(name);
+        let branches = grown(&mut first);
+        let bytes = saved(&first, &branches);
+        let mut second = llama(name);
+        // Cells that are taken already.
+        let (other, taken) = (second.root().unwrap(), tokens(35, 20, second.info().n_vocab));
+        extend(&mut second, &other, &taken).unwrap();
+        let loaded = second.load(&mut bytes.as_slice()).unwrap();
+        let lens =
+            |engine: &LlamaEngine, branches: &[Branch]| branches.iter().map(|b| engine.len(b)).collect::<Vec<_>>();
+        assert_eq!(lens(&second, &loaded), [75, 78, 90, 87], "{name}");
+        assert_eq!(lens(&second, &loaded), lens(&first, &branches), "{name}");
+        let next = tokens(36, 6, first.info().n_vocab);
+        for (i, (ours, theirs)) in branches.iter().zip(&loaded).enumerate() {
+            let a = extend(&mut first, ours, &next).unwrap();
+            let b = extend(&mut second, theirs, &next).unwrap();
+            let off = a.iter().zip(&b).map(|(a, b)| distance(a, b)).fold(0.0, f32::max);
+            // The same numbers in other cells are added up in another order.
+            assert!(off < 1e-4, "{name}, branch {i}: {off}");
+        }
+        loaded.into_iter().chain([other]).for_each(|branch| second.release(branch));
+        assert_eq!(second.memory().kv, 0, "{name}: everything was given back");
+        let root = second.root().unwrap();
+        extend(&mut second, &root, &next).unwrap();
+    }
+}
+
+#[test]
+fn saved_branches_of_others_and_damaged_ones_are_errors() {
+    let mut engine = llama("qwen2");
+    let branches = grown(&mut engine);
+    let bytes = saved(&engine, &branches);
+    branches.into_iter().for_each(|branch| engine.release(branch));
+    let refuse = |engine: &mut LlamaEngine, bytes: &[u8]| {
+        let kind = engine.load(&mut &*bytes).unwrap_err().kind();
+        assert_eq!(engine.memory().kv, 0, "nothing of it stays");
+        kind
+    };
+    for end in (0..bytes.len()).step_by(bytes.len() / 97) {
+        refuse(&mut engine, &bytes[..end]);
+    }
+    assert_eq!(refuse(&mut llama("llama"), &bytes), ErrorKind::Format, "another model");
+    let mut narrow = opened("qwen2", |o| o.branches = 3).unwrap();
+    assert_eq!(refuse(&mut narrow, &bytes), ErrorKind::Memory, "four branches");
+    let mut short = opened("qwen2", |o| o.n_ctx = Some(80)).unwrap();
+    assert_eq!(refuse(&mut short, &bytes), ErrorKind::Format, "a shorter context");
+    let ours = {
+        let mut native = engine_of_ours();
+        let root = native.root().unwrap();
+        extend(&mut native, &root, &[1, 2, 3]).unwrap();
+        let mut bytes = Vec::new();
+        native.save(&[&root], &mut bytes).unwrap();
+        bytes
+    };
+    assert_eq!(refuse(&mut engine, &ours), ErrorKind::Format, "our own engine's");
+    // Every number that llama.cpp would believe: damaged ones are refused or, inside keys and values, taken as they are.
+    let (mut refused, mut taken) = (0, 0);
+    for at in (0..bytes.len().min(4000)).chain((4000..bytes.len()).step_by(509)) {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= flip;
+            match engine.load(&mut bytes.as_slice()) {
+                Ok(branches) => {
+                    taken += 1;
+                    branches.into_iter().for_each(|branch| engine.release(branch));
+                }
+                Err(_) => refused += 1,
+            }
+            assert_eq!(engine.memory().kv, 0, "{at}");
+        }
+    }
+    assert!(refused > 500 && taken > 500, "{refused} refused, {taken} taken");
+    let loaded = engine.load(&mut bytes.as_slice()).unwrap();
+    assert_eq!(engine.len(&loaded[2]), 90, "the engine still works");
+}
+
+fn engine_of_ours() -> NativeEngine {
+    engine(&tiny("qwen2"), |_| ())
+}
+
 /// Where scripts/fetch-models.sh put the model: the perplexity that llama.cpp's own tool measured on the same ids.
 #[test]
 fn a_real_model_has_the_perplexity_of_llama_cpp_s_own_tool() {
@@ -277,4 +387,42 @@ fn parity_names_the_layer_where_engines_part() {
     assert!(close["layers"][0]["difference"].as_f64().unwrap() > 0.0);
     let (code, strict) = parity(&["--model", file, "--tolerance", "0"]);
     assert_eq!((code, &strict["first_layer_beyond"]), (Some(1), &"0".into()));
+}
+
+#[test]
+fn a_footprint_is_what_an_engine_takes() {
+    let path = std::path::Path::new("models/abacus-q8_0.gguf");
+    let gguf = Gguf::open(path, LoadMode::Mmap, &Limits::default()).unwrap();
+    let mut options = LlamaOptions::new(path);
+    (options.n_ctx, options.devices) = (Some(512), vec!["CPU".into()]);
+    let all = LlamaEngine::footprint(&gguf, &options).unwrap();
+    let engine = LlamaEngine::load(&gguf, &options).unwrap();
+    let [cpu] = all.as_slice() else { panic!("{all:?}") };
+    assert!(!cpu.device.gpu && cpu.fits() == Some(true), "{cpu:?}");
+    assert_eq!(cpu.kv, engine.memory().kv_limit, "cells are taken at once");
+    // Repacked copies are aligned and padded.
+    let weights = engine.memory().weights;
+    assert!((weights..weights + weights / 20).contains(&cpu.weights), "{weights}: {cpu:?}");
+    assert!(cpu.scratch > 0);
+    options.n_ctx = Some(1 << 20);
+    assert!(LlamaEngine::footprint(&gguf, &options).is_err(), "more than it was trained for");
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn estimate_prices_each_device() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ruminate"));
+    command.env_clear().args(["estimate", "--json", "--backend", "llama", "models/abacus-q8_0.gguf", "--device"]);
+    let output = command.arg("CPU").output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cpu = &document["devices"][0];
+    assert_eq!(
+        (&document["fits"], &cpu["fits"], &cpu["gpu"]),
+        (&true.into(), &true.into(), &false.into()),
+        "{document}"
+    );
+    let bytes = |name: &str| cpu[name].as_u64().unwrap();
+    assert_eq!(bytes("total_bytes"), bytes("weights_bytes") + bytes("kv_bytes") + bytes("scratch_bytes"));
+    let output = command.arg("--gpu-layers").arg("x").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -42,7 +42,8 @@ pub unsafe fn chosen(options: &rum_model_options) -> Result<Backend, Failure> {
 }
 
 /// The devices that `RUM_BACKEND_LLAMA` can use here, as one JSON array of objects with `name`, `description`, `memory_free` and
-/// `memory_total` in bytes; empty in a build without it. The caller frees `out`. From any thread.
+/// `memory_total` in bytes, and `gpu` (whether layers can be put on it); empty in a build without it. The caller frees `out`. From any
+/// thread.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rum_devices_json(out: *mut *mut rum_text) -> rum_status {
@@ -55,6 +56,7 @@ pub unsafe extern "C" fn rum_devices_json(out: *mut *mut rum_text) -> rum_status
                 "description": device.description,
                 "memory_free": device.memory_free,
                 "memory_total": device.memory_total,
+                "gpu": device.gpu,
             })
         };
         let listed: Vec<Value> = devices().into_iter().map(device).collect();

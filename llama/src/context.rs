@@ -12,8 +12,8 @@ use crate::hooks::{self, Hooks, Tap};
 use crate::log;
 use crate::model::Model;
 
-/// Sequences that llama.cpp can tell apart in one context (LLAMA_MAX_SEQ).
-pub const MAX_SEQUENCES: usize = 256;
+/// Sequences of one context: of those that llama.cpp can tell apart (LLAMA_MAX_SEQ), one is kept for saving and loading.
+pub const MAX_SEQUENCES: usize = 255;
 /// What `guard.cpp` gives back after an exception.
 const EXCEPTION: i32 = -100;
 /// llama.cpp takes cells by the 256.
@@ -98,7 +98,7 @@ impl Context {
         }
         let n_cells = n_cells.max(1).next_multiple_of(CELL_STEP);
         // Room for one output of each sequence in every pass.
-        let n_batch = n_batch.max(n_sequences);
+        let n_batch = n_batch.max(n_sequences + 1);
         if n_cells < n_batch {
             return Err(Error::invalid(format!("{n_cells} KV cells do not hold a pass of {n_batch} tokens")));
         }
@@ -108,9 +108,9 @@ impl Context {
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = size(n_cells)?;
         (params.n_batch, params.n_ubatch) = (size(n_batch)?, size(n_batch)?);
-        params.n_seq_max = size(n_sequences)?;
-        // Logits of a whole pass would take hundreds of megabytes.
-        params.n_outputs_max = size(n_sequences)?;
+        params.n_seq_max = size(n_sequences + 1)?;
+        // Logits of a whole pass would take hundreds of megabytes; llama.cpp asks for a row of each sequence.
+        params.n_outputs_max = size(n_sequences + 1)?;
         let threads = i32::try_from(threads.max(1)).map_err(|_| Error::invalid("too many threads"))?;
         (params.n_threads, params.n_threads_batch) = (threads, threads);
         let kv = if kv_type == KvType::Q8 { sys::GGML_TYPE_Q8_0 } else { sys::GGML_TYPE_F16 };
@@ -254,7 +254,16 @@ impl Context {
         Ok(())
     }
 
-    fn check_sequence(&self, sequence: usize) -> Result<()> {
+    pub(crate) fn raw(&self) -> *mut sys::llama_context {
+        self.raw.as_ptr()
+    }
+
+    /// The sequence that stands behind those of the caller.
+    pub(crate) fn scratch_sequence(&self) -> i32 {
+        self.n_sequences as i32
+    }
+
+    pub(crate) fn check_sequence(&self, sequence: usize) -> Result<()> {
         self.check()?;
         if sequence < self.n_sequences {
             return Ok(());
@@ -333,7 +342,7 @@ impl Context {
         Ok(outputs.flat_map(|(row, _)| row).copied().collect())
     }
 
-    fn memory(&self) -> sys::llama_memory_t {
+    pub(crate) fn memory(&self) -> sys::llama_memory_t {
         // SAFETY: the context lives.
         unsafe { sys::llama_get_memory(self.raw.as_ptr()) }
     }

@@ -17,6 +17,8 @@ pub struct Device {
     pub memory_free: u64,
     /// Bytes of its memory.
     pub memory_total: u64,
+    /// Whether layers can be put on it: a GPU, on a card or on the processor's chip.
+    pub gpu: bool,
 }
 
 /// The devices of this build and machine.
@@ -42,11 +44,13 @@ unsafe fn describe(handle: sys::ggml_backend_dev_t) -> Device {
     unsafe {
         sys::ggml_backend_dev_memory(handle, &mut free, &mut total);
         let text = |text| CStr::from_ptr(text).to_string_lossy().into_owned();
+        let kind = sys::ggml_backend_dev_type(handle);
         Device {
             name: text(sys::ggml_backend_dev_name(handle)),
             description: text(sys::ggml_backend_dev_description(handle)),
             memory_free: free as u64,
             memory_total: total as u64,
+            gpu: kind == sys::GGML_BACKEND_DEVICE_TYPE_GPU || kind == sys::GGML_BACKEND_DEVICE_TYPE_IGPU,
         }
     }
 }

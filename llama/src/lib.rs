@@ -5,14 +5,18 @@
 //! [`Error`]. Nothing raw leaves this crate.
 
 mod adapter;
+mod buffers;
 mod context;
 mod device;
 mod error;
 mod hooks;
+mod layout;
 mod log;
 mod model;
+mod state;
 
 pub use adapter::Adapter;
+pub use buffers::{Buffers, buffers};
 pub use context::{Context, ContextOptions, KvType, MAX_SEQUENCES, Token};
 pub use device::{Device, devices};
 pub use error::{Error, ErrorKind, Result};

@@ -15,7 +15,8 @@ use crate::{device, log};
 pub struct ModelOptions {
     /// Layers on a GPU, from the last one on; all of them without it.
     pub gpu_layers: Option<u32>,
-    /// The only devices to use, by [name](crate::Device::name); whatever there is without any.
+    /// The only devices to use, by [name](crate::Device::name); whatever there is without any. The processor takes part in any case:
+    /// alone where it alone is named.
     pub devices: Vec<String>,
     /// Whether the file is mapped instead of read.
     pub mmap: bool,
@@ -47,15 +48,26 @@ impl Model {
     /// Loads a GGUF file. Errors: [`ErrorKind::Load`] with what llama.cpp logged, [`ErrorKind::InvalidArgument`] for a device that
     /// there is not.
     pub fn load(path: &Path, options: &ModelOptions) -> Result<Self> {
+        Self::open(path, options, false)
+    }
+
+    /// As [`load`](Self::load), without the weights: what is made of it knows its sizes and nothing more.
+    pub(crate) fn load_sizes(path: &Path, options: &ModelOptions) -> Result<Self> {
+        Self::open(path, options, true)
+    }
+
+    fn open(path: &Path, options: &ModelOptions, sizes_only: bool) -> Result<Self> {
         log::start();
         let name = c_path(path)?;
         let mut devices = chosen(&options.devices)?;
         // SAFETY: a plain value of the pinned version.
         let mut params = unsafe { sys::llama_model_default_params() };
         params.n_gpu_layers = options.gpu_layers.map_or(-1, |layers| i32::try_from(layers).unwrap_or(i32::MAX));
-        params.load_mode = if options.mmap { sys::LLAMA_LOAD_MODE_MMAP } else { sys::LLAMA_LOAD_MODE_NONE };
+        params.no_alloc = sizes_only;
+        params.load_mode =
+            if options.mmap && !sizes_only { sys::LLAMA_LOAD_MODE_MMAP } else { sys::LLAMA_LOAD_MODE_NONE };
         params.use_extra_bufts = options.repack;
-        if !devices.is_empty() {
+        if !options.devices.is_empty() {
             params.devices = devices.as_mut_ptr();
         }
         // SAFETY: the path ends with a zero, the devices with a null; both live during the call.
@@ -102,6 +114,12 @@ impl Model {
         usize_of(unsafe { sys::llama_model_n_ctx_train(self.raw()) })
     }
 
+    /// Tokens that layers with sliding windows look back, where there are any.
+    pub fn window(&self) -> Option<usize> {
+        // SAFETY: as above.
+        Some(usize_of(unsafe { sys::llama_model_n_swa(self.raw()) })).filter(|tokens| *tokens > 0)
+    }
+
     /// Bytes of its tensors.
     pub fn bytes(&self) -> u64 {
         // SAFETY: as above.
@@ -126,21 +144,19 @@ impl Drop for Model {
     }
 }
 
-/// The devices of these names, with the null that ends the list; nothing for no names.
+/// The GPUs among the devices of these names, with the null that ends the list.
 fn chosen(names: &[String]) -> Result<Vec<sys::ggml_backend_dev_t>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let all = device::all();
+    let all = if names.is_empty() { Vec::new() } else { device::all() };
     let find = |name: &String| {
         let found = all.iter().find(|(device, _)| device.name.eq_ignore_ascii_case(name));
-        found.map(|(_, handle)| *handle).ok_or_else(|| {
+        found.ok_or_else(|| {
             let known: Vec<&str> = all.iter().map(|(device, _)| device.name.as_str()).collect();
             Error::invalid(format!("no device is called {name:?}; there are: {}", known.join(", ")))
         })
     };
     let found = names.iter().map(find).collect::<Result<Vec<_>>>()?;
-    Ok(found.into_iter().chain([std::ptr::null_mut()]).collect())
+    let gpus = found.into_iter().filter(|(device, _)| device.gpu).map(|(_, handle)| *handle);
+    Ok(gpus.chain([std::ptr::null_mut()]).collect())
 }
 
 pub(crate) fn c_path(path: &Path) -> Result<CString> {

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::native::{NativeEngine, NativeOptions};
-use super::{Engine, ModelInfo};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Engine, Footprint, ModelInfo};
+use crate::error::{Error, Result};
 use crate::gguf::Gguf;
 use crate::limits::Limits;
 use crate::model::{Adapter, Config, Model};
@@ -83,12 +83,27 @@ pub struct Needs {
 impl Network {
     /// The weights of `gguf`, which is the file at `path`; llama.cpp reads it itself.
     ///
-    /// Errors: those of [`Model::load`]; [`Unsupported`](ErrorKind::Unsupported) for llama.cpp in a build without it, for what it
+    /// Errors: those of [`Model::load`]; [`Unsupported`](crate::ErrorKind::Unsupported) for llama.cpp in a build without it, for what it
     /// refuses, and for bytes that are no file.
     pub fn load(gguf: &Gguf, path: Option<&Path>, backend: &Backend) -> Result<Self> {
         match backend {
             Backend::Native => Ok(Self::Native(Arc::new(Model::load(gguf, &Limits::default())?))),
             Backend::Llama { gpu_layers, devices } => llama(gguf, path, *gpu_layers, devices),
+        }
+    }
+
+    /// What an engine with these options would take on each device, before anything is loaded; see
+    /// `LlamaEngine::footprint`. [`Unsupported`](crate::ErrorKind::Unsupported) for our own engine,
+    /// which [`NativeEngine::estimate`] prices, and for llama.cpp in a build without it.
+    pub fn footprint(
+        gguf: &Gguf,
+        path: Option<&Path>,
+        backend: &Backend,
+        options: &NativeOptions,
+    ) -> Result<Vec<Footprint>> {
+        match backend {
+            Backend::Native => Err(Error::unsupported("our own engine computes on the processor alone")),
+            Backend::Llama { gpu_layers, devices } => footprint(gguf, path, *gpu_layers, devices, options),
         }
     }
 
@@ -113,7 +128,7 @@ impl Network {
         }
     }
 
-    /// The hyperparameters; [`Unsupported`](ErrorKind::Unsupported) for an architecture that llama.cpp alone knows.
+    /// The hyperparameters; [`Unsupported`](crate::ErrorKind::Unsupported) for an architecture that llama.cpp alone knows.
     pub fn config(&self) -> Result<&Config> {
         match self {
             Self::Native(model) => Ok(model.config()),
@@ -157,25 +172,48 @@ impl Network {
 fn llama(gguf: &Gguf, path: Option<&Path>, gpu_layers: Option<u32>, devices: &[String]) -> Result<Network> {
     use super::llama::{LlamaModel, LlamaOptions};
 
-    let path = path.ok_or_else(|| {
-        Error::new(
-            ErrorKind::Unsupported,
-            "llama.cpp reads a file: open the model by its path, or with the native backend",
-        )
-    })?;
-    let options = LlamaOptions { gpu_layers, devices: devices.to_vec(), ..LlamaOptions::new(path) };
+    let options = LlamaOptions { gpu_layers, devices: devices.to_vec(), ..LlamaOptions::new(a_file(path)?) };
     Ok(Network::Llama(Arc::new(LlamaModel::load(gguf, &options)?)))
+}
+
+#[cfg(feature = "llama")]
+fn footprint(
+    gguf: &Gguf,
+    path: Option<&Path>,
+    gpu_layers: Option<u32>,
+    devices: &[String],
+    options: &NativeOptions,
+) -> Result<Vec<Footprint>> {
+    use super::llama::{LlamaEngine, LlamaOptions};
+
+    let options = LlamaOptions::like(options, a_file(path)?);
+    LlamaEngine::footprint(gguf, &LlamaOptions { gpu_layers, devices: devices.to_vec(), ..options })
+}
+
+#[cfg(feature = "llama")]
+fn a_file(path: Option<&Path>) -> Result<&Path> {
+    path.ok_or_else(|| {
+        Error::unsupported("llama.cpp reads a file: open the model by its path, or with the native backend")
+    })
 }
 
 #[cfg(not(feature = "llama"))]
 fn llama(_: &Gguf, _: Option<&Path>, _: Option<u32>, _: &[String]) -> Result<Network> {
-    let message = "this build has no llama.cpp: build it with the feature `llama`, or use the native backend";
-    Err(Error::new(ErrorKind::Unsupported, message))
+    Err(Error::unsupported(NO_LLAMA))
 }
+
+#[cfg(not(feature = "llama"))]
+fn footprint(_: &Gguf, _: Option<&Path>, _: Option<u32>, _: &[String], _: &NativeOptions) -> Result<Vec<Footprint>> {
+    Err(Error::unsupported(NO_LLAMA))
+}
+
+#[cfg(not(feature = "llama"))]
+const NO_LLAMA: &str = "this build has no llama.cpp: build it with the feature `llama`, or use the native backend";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_name_leads_back_to_its_backend() {

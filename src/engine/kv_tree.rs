@@ -6,8 +6,6 @@
 
 mod saved;
 
-pub(super) use saved::StoredPages;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Branch;

@@ -19,7 +19,7 @@ mod width;
 
 pub use backend::{Backend, Needs, Network};
 pub use batch::{Batch, Row, Rows, Tap, Want};
-pub use device::{Device, devices};
+pub use device::{Device, Footprint, devices};
 pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};

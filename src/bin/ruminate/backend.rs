@@ -62,11 +62,8 @@ impl BackendArgs {
     }
 
     pub fn open(&self, args: &ModelArgs, gguf: &Gguf, options: &NativeOptions) -> Result<Opened, Failure> {
-        let is_native = self.backend == Backend::Native;
-        if is_native && (self.gpu_layers.is_some() || !self.device.is_empty()) {
-            return Err(Failure::usage("--gpu-layers and --device need --backend llama"));
-        }
-        if !is_native {
+        self.check()?;
+        if !self.is_native() {
             check_llama(args)?;
         }
         let network = Network::load(gguf, args.source.model.as_deref(), &self.choice());
@@ -84,7 +81,23 @@ impl BackendArgs {
         Ok(Opened { engine, network: network.native().ok().cloned() })
     }
 
-    fn choice(&self) -> engine::Backend {
+    pub fn is_native(&self) -> bool {
+        self.backend == Backend::Native
+    }
+
+    /// An error for flags that our own engine has no use for, and for llama.cpp in a build without it.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.is_native() && (self.gpu_layers.is_some() || !self.device.is_empty()) {
+            return Err(Failure::usage("--gpu-layers and --device need --backend llama"));
+        }
+        if !self.is_native() && cfg!(not(feature = "llama")) {
+            let how = "build it with `cargo build --release --features llama`";
+            return Err(Failure::usage(format!("this build has no llama.cpp: {how}")));
+        }
+        Ok(())
+    }
+
+    pub fn choice(&self) -> engine::Backend {
         match self.backend {
             Backend::Native => engine::Backend::Native,
             Backend::Llama => engine::Backend::Llama { gpu_layers: self.gpu_layers, devices: self.device.clone() },
@@ -92,12 +105,8 @@ impl BackendArgs {
     }
 }
 
-/// An error for flags that llama.cpp has no use for, and in a build without it.
+/// An error for flags that llama.cpp has no use for.
 fn check_llama(args: &ModelArgs) -> Result<(), Failure> {
-    if cfg!(not(feature = "llama")) {
-        let how = "build it with `cargo build --release --features llama`";
-        return Err(Failure::usage(format!("this build has no llama.cpp: {how}")));
-    }
     if args.packed_cache.is_some() || args.isa.is_some() {
         return Err(Failure::usage("--packed-cache and --isa are for --backend native"));
     }

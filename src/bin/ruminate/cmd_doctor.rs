@@ -76,8 +76,8 @@ fn line(device: &Device) -> String {
 
 /// A device as JSON; memory in bytes.
 fn document(device: &Device) -> Value {
-    let Device { name, description, memory_free, memory_total, .. } = device;
-    json!({"name": name, "description": description, "memory_free": memory_free, "memory_total": memory_total})
+    let Device { name, description, memory_free, memory_total, gpu, .. } = device;
+    json!({"name": name, "description": description, "memory_free": memory_free, "memory_total": memory_total, "gpu": gpu})
 }
 
 /// Instruction sets that matter to the kernels, among those that the processor has.

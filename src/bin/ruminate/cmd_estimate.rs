@@ -4,16 +4,22 @@ use std::path::PathBuf;
 
 use ruminate::Limits;
 use ruminate::engine::native::{NativeEngine, NativeOptions};
+use ruminate::engine::{Footprint, Network};
+use ruminate::gguf::Gguf;
 use ruminate::model::Config;
 use ruminate::storage::LoadMode;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::backend::BackendArgs;
 use crate::exit::Failure;
 use crate::model::Kv;
 use crate::output::{Output, Style};
 use crate::{size, source};
 
 /// Price a model before loading it: weights, KV per token and branch, scratch, and the widest tree within a budget.
+///
+/// With --backend llama: what llama.cpp plans to take on each device, and whether that fits what is free there. Drivers take something
+/// more. Its KV cells are taken at once, for --ctx tokens of one branch and what branches add.
 #[derive(clap::Args)]
 pub struct Args {
     /// The model file.
@@ -30,10 +36,19 @@ pub struct Args {
     /// How keys and values are kept.
     #[arg(long, env = "RUMINATE_KV", value_enum, default_value_t = Kv::F16)]
     kv: Kv,
+    /// Tokens that one branch can hold; at most what the model was trained for. With --backend llama.
+    #[arg(long, env = "RUMINATE_CTX", value_name = "N")]
+    ctx: Option<usize>,
+    #[command(flatten)]
+    backend: BackendArgs,
 }
 
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    args.backend.check()?;
     let gguf = source::open(&args.file, LoadMode::Mmap)?;
+    if !args.backend.is_native() {
+        return devices(args, &gguf, output);
+    }
     let config = Config::from_gguf(&gguf, &Limits::default())?;
     let mut options = NativeOptions::default();
     options.kv_type = args.kv.into();
@@ -73,4 +88,51 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         (Some(widest), Some(budget)) => row("widest tree", format!("{widest} branches within {}", size::show(budget))),
         _ => Ok(()),
     }
+}
+
+/// What llama.cpp would take, device by device.
+fn devices(args: &Args, gguf: &Gguf, output: &Output) -> Result<(), Failure> {
+    let mut options = NativeOptions::default();
+    (options.kv_type, options.n_ctx, options.kv_limit) = (args.kv.into(), args.ctx, args.budget_mem);
+    let all = Network::footprint(gguf, Some(&args.file), &args.backend.choice(), &options)
+        .map_err(|e| e.context(args.file.display()))?;
+    let fits = all.iter().all(|footprint| footprint.fits() != Some(false));
+    if output.json {
+        let device = |footprint: &Footprint| -> Value {
+            json!({
+                "name": footprint.device.name,
+                "gpu": footprint.device.gpu,
+                "weights_bytes": footprint.weights,
+                "kv_bytes": footprint.kv,
+                "scratch_bytes": footprint.scratch,
+                "total_bytes": footprint.total(),
+                "free_bytes": footprint.device.memory_free,
+                "fits": footprint.fits(),
+            })
+        };
+        return output.document(&json!({
+            "backend": args.backend.name(),
+            "kv_type": options.kv_type.name(),
+            "devices": all.iter().map(device).collect::<Vec<_>>(),
+            "fits": fits,
+        }));
+    }
+    for footprint in &all {
+        let Footprint { device, weights, kv, scratch, .. } = footprint;
+        let label = format!("{:<18}", device.name);
+        let verdict = match footprint.fits() {
+            Some(true) => format!("fits {} that are free", size::show(device.memory_free)),
+            Some(false) => format!("does not fit {} that are free", size::show(device.memory_free)),
+            None => "does not tell what is free".to_owned(),
+        };
+        output.line(&format!(
+            "{} {}: weights {}, KV {}, scratch {}; {verdict}",
+            output.paint(Style::Bold, &label),
+            size::show(footprint.total()),
+            size::show(*weights),
+            size::show(*kv),
+            size::show(*scratch)
+        ))?;
+    }
+    Ok(())
 }

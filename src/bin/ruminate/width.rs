@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ruminate::engine::{Engine, WIDEST, WidthCost};
+use ruminate::engine::{Engine, WIDEST, WidthCost, devices};
 use ruminate::observe::{CancelToken, Interrupt};
 use ruminate::{Error, ErrorKind, Result, storage};
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SHARE: u32 = 10;
 /// A file of ours has a few dozen bytes.
 const FILE_CAP: u64 = 4096;
+/// Characters of a file's name for backend and devices; file systems take 255 bytes in all.
+const NAME_CAP: usize = 120;
 
 /// Where a free width comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,15 +96,24 @@ pub fn measure(model: &mut Loaded, cancel: &CancelToken, output: &Output) -> Res
 fn file_of(model: &Loaded) -> Option<PathBuf> {
     let (info, options) = (model.engine.info(), &model.options);
     let (threads, kv) = (options.threads, options.kv_type.name());
-    let by = if model.backend == NATIVE { options.isa.name().to_owned() } else { file_name(&model.backend) };
+    let by = if model.backend == NATIVE { options.isa.name().to_owned() } else { devices_name(&model.backend) };
     let version = env!("CARGO_PKG_VERSION");
     let name = format!("{}-{threads}-{by}-{kv}-{version}.json", info.fingerprint);
     Some(cache::user_cache()?.join("ruminate").join("free-width").join(name))
 }
 
-/// A backend's name as part of a file's.
-fn file_name(backend: &str) -> String {
-    backend.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+/// A backend with the GPUs of this build and machine, since a backend's name may leave open which of them compute.
+fn devices_name(backend: &str) -> String {
+    let all = devices();
+    let gpus = all.iter().filter(|device| device.gpu).map(|device| (device.name.as_str(), device.description.as_str()));
+    file_name(backend, gpus)
+}
+
+/// Backend and devices as part of a file's name.
+fn file_name<'a>(backend: &str, gpus: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let gpus: String = gpus.map(|(name, description)| format!("+{name} {description}")).collect();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    format!("{backend}{gpus}").chars().take(NAME_CAP).map(plain).collect()
 }
 
 fn load(file: &Path) -> Option<usize> {
@@ -133,6 +144,24 @@ fn parse(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_backend_and_device_has_a_width_of_its_own() {
+        let none = || std::iter::empty();
+        let names = [
+            file_name("llama", none()),
+            file_name("llama::0", none()),
+            file_name("llama:Vulkan0:", none()),
+            file_name("llama", [("Vulkan0", "llvmpipe")].into_iter()),
+            file_name("llama", [("CUDA0", "H100")].into_iter()),
+            file_name("llama", [("CUDA0", "H100"), ("CUDA1", "H100")].into_iter()),
+        ];
+        let distinct: std::collections::HashSet<&String> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
+        let long = "x/".repeat(200);
+        let name = file_name("llama", [("GPU0", long.as_str())].into_iter());
+        assert!(name.len() <= NAME_CAP && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{name}");
+    }
 
     #[test]
     fn only_a_width_that_can_have_been_measured_is_taken() {

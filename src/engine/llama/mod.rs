@@ -4,9 +4,12 @@
 //! is made, so the cap on KV only lowers what of them is used.
 
 mod cells;
+mod footprint;
 mod model;
 mod options;
+mod saved;
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use ruminate_llama as llama;
@@ -19,7 +22,7 @@ use crate::engine::plan::{Lane, Plan, Step};
 use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap, adapters_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Gguf;
-use crate::kernels::row_logit_blocks;
+use crate::kernels::{KvType, row_logit_blocks};
 use crate::model::{Adapter, adapted_fingerprint};
 use crate::observe::Interrupt;
 use crate::simd::Isa;
@@ -30,6 +33,9 @@ pub struct LlamaEngine {
     model: Arc<LlamaModel>,
     context: llama::Context,
     kv: KvTree<Cells>,
+    /// Bytes of keys and values of one token.
+    cell_bytes: u64,
+    kv_type: KvType,
     adapter_bytes: u64,
     max_batch: usize,
     isa: Isa,
@@ -54,6 +60,8 @@ impl LlamaEngine {
             model: Arc::clone(model),
             kv: KvTree::new(cells, context.n_outputs()),
             context,
+            cell_bytes,
+            kv_type: options.kv_type,
             adapter_bytes: 0,
             max_batch: options.limits.batch_tokens,
             isa: Isa::detect(),
@@ -206,6 +214,15 @@ impl Engine for LlamaEngine {
                 Err(error)
             }
         }
+    }
+
+    /// [`Unsupported`](ErrorKind::Unsupported) on an architecture that this library does not know: what its cells hold could not be checked.
+    fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
+        self.save_branches(branches, out)
+    }
+
+    fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
+        self.load_branches(input)
     }
 
     fn memory(&self) -> MemoryReport {

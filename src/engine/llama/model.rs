@@ -80,13 +80,7 @@ impl LlamaModel {
 
     /// The options of an engine on this model that runs as `options` say.
     pub fn options(&self, options: &NativeOptions) -> LlamaOptions {
-        LlamaOptions {
-            threads: options.threads,
-            n_ctx: options.n_ctx,
-            kv_limit: options.kv_limit,
-            kv_type: options.kv_type,
-            ..LlamaOptions::new(&self.path)
-        }
+        LlamaOptions::like(options, &self.path)
     }
 
     /// What an engine with these options would take, but for buffers that llama.cpp does not tell of.
@@ -96,12 +90,17 @@ impl LlamaModel {
         Ok(Needs { scratch: scratch(options.branches, self.model.n_vocab()), kv })
     }
 
-    /// Bytes of keys and values of one token in all layers. Q8_0 keeps 32 numbers in 34 bytes.
+    /// Bytes of keys and values of one token in all layers.
     pub(super) fn cell_bytes(&self, kv_type: KvType) -> u64 {
-        match kv_type {
-            KvType::F16 => self.cell_numbers.saturating_mul(2),
-            KvType::Q8 => self.cell_numbers.saturating_mul(34) / 32,
-        }
+        cell_bytes(self.cell_numbers, kv_type)
+    }
+}
+
+/// Bytes of so many numbers of keys and values. Q8_0 keeps 32 numbers in 34 bytes.
+pub(super) fn cell_bytes(numbers: u64, kv_type: KvType) -> u64 {
+    match kv_type {
+        KvType::F16 => numbers.saturating_mul(2),
+        KvType::Q8 => numbers.saturating_mul(34) / 32,
     }
 }
 
@@ -110,7 +109,8 @@ pub(super) fn scratch(n_outputs: usize, n_vocab: usize) -> u64 {
     (8 * n_outputs * n_vocab) as u64
 }
 
-fn cell_numbers(gguf: &Gguf, architecture: &str, model: &llama::Model) -> Result<u64> {
+/// Numbers that keys and values of one token take in all layers.
+pub(super) fn cell_numbers(gguf: &Gguf, architecture: &str, model: &llama::Model) -> Result<u64> {
     let meta = gguf.metadata();
     let own = (model.n_embd() / model.n_head().max(1)) as u64;
     let width = |name: &str| -> Result<u64> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ruminate_llama as llama;
 
+use crate::engine::native::NativeOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::KvType;
 use crate::limits::Limits;
@@ -37,7 +38,7 @@ pub struct LlamaOptions {
     pub gpu_layers: Option<u32>,
     /// The only devices to use, by name. Default: whatever there is.
     pub devices: Vec<String>,
-    /// Branches alive at once, up to 256. Default: 64.
+    /// Branches alive at once, up to 255. Default: 64.
     pub branches: usize,
     /// Caps on batches.
     pub limits: Limits,
@@ -56,6 +57,17 @@ impl LlamaOptions {
             devices: Vec::new(),
             branches: BRANCHES,
             limits: Limits::default(),
+        }
+    }
+
+    /// Those of an engine on the model at `path` that runs as `options` say.
+    pub fn like(options: &NativeOptions, path: impl Into<PathBuf>) -> Self {
+        Self {
+            threads: options.threads,
+            n_ctx: options.n_ctx,
+            kv_limit: options.kv_limit,
+            kv_type: options.kv_type,
+            ..Self::new(path)
         }
     }
 

@@ -24,7 +24,7 @@ use crate::kernels::{KvLayout, PAGE_TOKENS};
 use crate::limits::Limits;
 use crate::model::{Adapter, Config, Model};
 use crate::simd::Isa;
-use crate::storage::wire::{get_text, put_text};
+use crate::storage::wire::{get_raw, get_text, get_u64, put_raw, put_text, put_u64};
 
 /// How a native engine runs.
 #[derive(Debug, Clone)]
@@ -227,14 +227,21 @@ impl Engine for NativeEngine {
 
     fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
         put_text(out, &self.info.fingerprint)?;
-        self.kv.save(branches, out)
+        let pages = self.kv.pages();
+        pages.shape().into_iter().try_for_each(|n| put_u64(out, n))?;
+        self.kv.save(branches, out, &mut |piece, out| put_raw(out, pages.bytes(piece.page)))
     }
 
     fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
         if get_text(input, MAX_FINGERPRINT, "the saved KV's model")? != self.info.fingerprint {
             return Err(Error::format("the saved KV belongs to another model, or to other adapters"));
         }
-        self.kv.load(input, self.info.n_ctx)
+        for expected in self.kv.pages().shape() {
+            if get_u64(input)? != expected {
+                return Err(Error::format("the saved KV belongs to another model, or to another --kv format"));
+            }
+        }
+        self.kv.load(input, self.info.n_ctx, &mut |pages, piece, input| get_raw(input, pages.bytes_mut(piece.page)))
     }
 
     fn trim(&mut self) {

@@ -1,6 +1,6 @@
 //! The memory that KV lives in: pages under one cap.
 
-use crate::engine::kv_tree::{PageId, Pages, StoredPages};
+use crate::engine::kv_tree::{PageId, Pages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{KvLayout, KvPage, KvType, PAGE_TOKENS};
 
@@ -21,6 +21,25 @@ impl PagePool {
 
     pub fn layout(&self) -> KvLayout {
         self.layout
+    }
+
+    /// Format, layers, heads and head size: pages of another shape do not fit.
+    pub fn shape(&self) -> [u64; 4] {
+        let ty = match self.layout.ty {
+            KvType::F16 => 0,
+            KvType::Q8 => 1,
+        };
+        [ty, self.layout.n_layer as u64, self.layout.n_head_kv as u64, self.layout.head_dim as u64]
+    }
+
+    /// The content of a page in use.
+    pub fn bytes(&self, id: PageId) -> &[u8] {
+        self.pages[id as usize].bytes()
+    }
+
+    /// The same, to be filled.
+    pub fn bytes_mut(&mut self, id: PageId) -> &mut [u8] {
+        self.pages[id as usize].bytes_mut()
     }
 
     pub fn limit(&self) -> u64 {
@@ -93,24 +112,6 @@ impl Pages for PagePool {
 
     fn give(&mut self, id: PageId) {
         self.free.push(id);
-    }
-}
-
-impl StoredPages for PagePool {
-    fn shape(&self) -> [u64; 4] {
-        let ty = match self.layout.ty {
-            KvType::F16 => 0,
-            KvType::Q8 => 1,
-        };
-        [ty, self.layout.n_layer as u64, self.layout.n_head_kv as u64, self.layout.head_dim as u64]
-    }
-
-    fn bytes(&self, id: PageId) -> &[u8] {
-        self.pages[id as usize].bytes()
-    }
-
-    fn bytes_mut(&mut self, id: PageId) -> &mut [u8] {
-        self.pages[id as usize].bytes_mut()
     }
 }
 
