@@ -258,7 +258,7 @@ fn saved(engine: &LlamaEngine, branches: &[Branch]) -> Vec<u8> {
 }
 
 #[test]
-fn saved_branches_go_on_in_another_engine_with_the_same_bits() {
+fn saved_branches_go_on_in_another_engine() {
     // Full attention, and sliding windows that are kept apart.
     for name in ["llama", "qwen2", "qwen3", "gemma3", "phi3"] {
         let mut first = llama(name);

@@ -238,7 +238,9 @@ impl Engine for NativeEngine {
         }
         for expected in self.kv.pages().shape() {
             if get_u64(input)? != expected {
-                return Err(Error::format("the saved KV belongs to another model, or to another --kv format"));
+                return Err(Error::format(
+                    "the saved KV belongs to another backend or version, or to another --kv format",
+                ));
             }
         }
         self.kv.load(input, self.info.n_ctx, &mut |pages, piece, input| get_raw(input, pages.bytes_mut(piece.page)))

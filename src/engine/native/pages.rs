@@ -4,6 +4,9 @@ use crate::engine::kv_tree::{PageId, Pages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{KvLayout, KvPage, KvType, PAGE_TOKENS};
 
+/// The order of a file's parts, told from others that were or will be, and from llama.cpp's.
+const MARK: u64 = u64::from_le_bytes(*b"ownkv\0\0\x02");
+
 /// Pages under one cap. A freed page is kept for the next taker, so the memory held is the most in use since the last
 /// [`trim`](PagePool::trim).
 pub(in crate::engine) struct PagePool {
@@ -23,13 +26,13 @@ impl PagePool {
         self.layout
     }
 
-    /// Format, layers, heads and head size: pages of another shape do not fit.
-    pub fn shape(&self) -> [u64; 4] {
+    /// What a file of pages begins with; those of another layout do not fit.
+    pub fn shape(&self) -> [u64; 5] {
         let ty = match self.layout.ty {
             KvType::F16 => 0,
             KvType::Q8 => 1,
         };
-        [ty, self.layout.n_layer as u64, self.layout.n_head_kv as u64, self.layout.head_dim as u64]
+        [MARK, ty, self.layout.n_layer as u64, self.layout.n_head_kv as u64, self.layout.head_dim as u64]
     }
 
     /// The content of a page in use.
