@@ -108,7 +108,7 @@ impl<'a> Opening<'a> {
         let limits = Limits::default();
         let memory = self.budget.reserve(gguf.file_len(), "the model")?;
         self.interrupt.check()?;
-        let tokenizer = Tokenizer::from_gguf(gguf, &limits)?;
+        let tokenizer = Tokenizer::from_gguf_watched(gguf, &limits, &self.interrupt)?;
         let template = ChatTemplate::from_gguf(gguf, &limits)?;
         self.interrupt.check()?;
         let network = Network::load(gguf, path.map(Path::new), &self.backend)?;

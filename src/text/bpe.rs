@@ -8,8 +8,9 @@ use std::collections::{BinaryHeap, HashMap};
 use super::byte_map::char_of;
 use super::pre::PreTokenizer;
 use super::source::VocabSource;
-use super::vocab::{Vocab, shorten};
+use super::vocab::{CHECKED_EVERY, Vocab, shorten};
 use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Interrupt;
 use crate::text::TokenId;
 
 /// A text that merging can reach: ids below the vocabulary's size are tokens, those above are texts without one.
@@ -41,7 +42,7 @@ pub(crate) struct Scratch {
 }
 
 impl Bpe {
-    pub(crate) fn new(source: &VocabSource, vocab: &Vocab, pre: PreTokenizer) -> Result<Self> {
+    pub(crate) fn new(source: &VocabSource, vocab: &Vocab, pre: PreTokenizer, interrupt: &Interrupt) -> Result<Self> {
         if source.merges.is_empty() {
             return Err(Error::format("the tokenizer has no merges (tokenizer.ggml.merges)"));
         }
@@ -49,6 +50,9 @@ impl Bpe {
         let mut pieces = Pieces { vocab, others: HashMap::new(), tokens };
         let mut merges = HashMap::with_capacity(source.merges.len());
         for (rank, line) in (0..).zip(&source.merges) {
+            if rank % CHECKED_EVERY == 0 {
+                interrupt.check()?;
+            }
             // The first character may be a blank of its own, hence the search from the second byte.
             let cut = line.bytes().skip(1).position(|b| b == b' ').map(|at| at + 1);
             let halves = cut.and_then(|cut| Some((line.get(..cut)?, line.get(cut + 1..)?)));

@@ -111,6 +111,7 @@ impl Whole {
 mod tests {
     use super::*;
     use crate::limits::Limits;
+    use crate::observe::Interrupt;
     use crate::text::VocabSource;
 
     fn partition(tokens: &[(&str, i32)], name: &str) -> Partition {
@@ -119,7 +120,7 @@ mod tests {
             token_type: Some(tokens.iter().map(|&(_, kind)| kind).collect()),
             ..VocabSource::default()
         };
-        Partition::new(&Vocab::new(&source, &Limits::default()).unwrap(), name, "").unwrap()
+        Partition::new(&Vocab::new(&source, &Limits::default(), &Interrupt::default()).unwrap(), name, "").unwrap()
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::vocab::{Kind, Vocab, shorten};
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;
 use crate::limits::Limits;
+use crate::observe::Interrupt;
 use crate::text::TokenId;
 
 /// Text to token ids and back. Ids equal those of llama.cpp for the same file.
@@ -64,20 +65,30 @@ impl Tokenizer {
     /// The tokenizer that a model file describes. An error of kind `Unsupported` names a kind of tokenizer that is not
     /// known here, one of kind `Format` what is wrong with the vocabulary.
     pub fn from_gguf(gguf: &Gguf, limits: &Limits) -> Result<Self> {
-        Self::new(&VocabSource::from_gguf(gguf)?, limits)
+        Self::from_gguf_watched(gguf, limits, &Interrupt::default())
+    }
+
+    /// The same, unless `interrupt` fires: a hundred thousand tokens and merges take a tenth of a second.
+    pub fn from_gguf_watched(gguf: &Gguf, limits: &Limits, interrupt: &Interrupt) -> Result<Self> {
+        Self::build(&VocabSource::from_gguf(gguf)?, limits, interrupt)
     }
 
     /// The tokenizer of a vocabulary; every id and every text is checked here.
     pub fn new(source: &VocabSource, limits: &Limits) -> Result<Self> {
+        Self::build(source, limits, &Interrupt::default())
+    }
+
+    fn build(source: &VocabSource, limits: &Limits, interrupt: &Interrupt) -> Result<Self> {
         let pre = splitter(source)?;
-        let mut vocab = Vocab::new(source, limits)?;
+        let mut vocab = Vocab::new(source, limits, interrupt)?;
         let adds_bos = pre.as_ref().is_none_or(|pre| pre.add_bos);
         let special = Special::new(source, &mut vocab, adds_bos)?;
         let partition = Partition::new(&vocab, &source.name, source.pre.as_deref().unwrap_or_default())?;
+        interrupt.check()?;
         let rendered = Rendered::new(&vocab, pre.is_none())?;
         let add_space_prefix = pre.is_none() && source.add_space_prefix.unwrap_or(true);
         let method = match pre {
-            Some(pre) => Method::Bpe(Box::new(Bpe::new(source, &vocab, pre)?)),
+            Some(pre) => Method::Bpe(Box::new(Bpe::new(source, &vocab, pre, interrupt)?)),
             None => Method::Spm(Spm::new(&vocab, &special)),
         };
         let prompt_bytes = limits.prompt_bytes;

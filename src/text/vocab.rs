@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::source::VocabSource;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::observe::Interrupt;
 use crate::text::TokenId;
 
 /// What a token is; several may hold at once, since a control text may be typed as normal.
@@ -42,6 +43,9 @@ impl Kind {
     }
 }
 
+/// Tokens or merges between two looks at an interrupt.
+pub(crate) const CHECKED_EVERY: u32 = 1024;
+
 /// Texts, kinds and scores; every list has one entry per token, and no text appears twice.
 #[derive(Debug)]
 pub(crate) struct Vocab {
@@ -53,7 +57,7 @@ pub(crate) struct Vocab {
 }
 
 impl Vocab {
-    pub(crate) fn new(source: &VocabSource, limits: &Limits) -> Result<Self> {
+    pub(crate) fn new(source: &VocabSource, limits: &Limits, interrupt: &Interrupt) -> Result<Self> {
         let n = source.tokens.len();
         if n == 0 {
             return Err(Error::format("the vocabulary is empty (tokenizer.ggml.tokens)"));
@@ -78,6 +82,9 @@ impl Vocab {
         let mut vocab =
             Self { texts: Vec::with_capacity(n), ids: HashMap::with_capacity(n), kinds, scores, longest: 0 };
         for (id, text) in (0..).zip(&source.tokens) {
+            if id % CHECKED_EVERY == 0 {
+                interrupt.check()?;
+            }
             vocab.add(id, text, limits)?;
         }
         Ok(vocab)

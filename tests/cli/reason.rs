@@ -159,6 +159,13 @@ fn what_was_measured_chooses_and_without_it_the_usual_is_taken_and_said() {
             "{one}"
         );
     }
+    let beside_each_other = document(&ruminate(&[&calibrate[..], &names, &["--parallel", "3"]].concat()));
+    let same = beside_each_other["calibration"]["measured"].as_array().unwrap().iter().zip(measured).all(|(a, b)| {
+        a["mean_wall_ms"].is_null()
+            && a["correct"] == b["correct"]
+            && a["mean_policy_tokens"] == b["mean_policy_tokens"]
+    });
+    assert!(same, "{beside_each_other}");
     let by_right = |one: &&serde_json::Value| one["correct"].as_u64().unwrap();
     let best = measured.iter().filter(|one| one["budget_tokens"] == 200).map(|one| by_right(&one)).max().unwrap();
     let chosen = document(&ruminate(&[&solve[..], &["--json"]].concat()));

@@ -12,6 +12,10 @@ use crate::exit::{Code, Failure};
 use crate::judge_args::JudgeArgs;
 use crate::model::Loaded;
 
+/// Why searches side by side have no other budgets.
+pub const PARALLEL_LIMITS: &str =
+    "--parallel goes with budgets in tokens alone: time, memory and energy are spent by all together";
+
 /// What came of a question.
 pub enum Asked {
     Answered(Box<Outcome>),

@@ -44,7 +44,8 @@ pub struct Measured {
     pub budget_tokens: u64,
     pub correct: usize,
     pub mean_policy_tokens: f64,
-    pub mean_wall_ms: f64,
+    /// Of searches one after the other.
+    pub mean_wall_ms: Option<f64>,
 }
 
 /// Bytes of a calibration, at most.
@@ -129,9 +130,10 @@ impl Calibration {
         }
         for one in &self.measured {
             let name = one.algo.as_ref().map_or(one.strategy.clone(), |algo| format!("{} {algo}", one.strategy));
+            let time = one.mean_wall_ms.map_or(String::new(), |ms| format!(" and {ms:>8.0} ms"));
             output.line(&format!(
-                "{name:<34} tokens={:<7} {:>4} of {} right, {:>7.0} tokens and {:>8.0} ms each",
-                one.budget_tokens, one.correct, self.rows, one.mean_policy_tokens, one.mean_wall_ms
+                "{name:<34} tokens={:<7} {:>4} of {} right, {:>7.0} tokens{time} each",
+                one.budget_tokens, one.correct, self.rows, one.mean_policy_tokens
             ))?;
         }
         output.note(Style::Dim, &format!("kept in {}", place.display()));
@@ -164,7 +166,7 @@ mod tests {
             budget_tokens,
             correct,
             mean_policy_tokens: tokens,
-            mean_wall_ms: 1.0,
+            mean_wall_ms: Some(1.0),
         }
     }
 

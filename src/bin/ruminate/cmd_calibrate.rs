@@ -1,13 +1,15 @@
 //! `reason calibrate`: measures strategies for `--strategy auto`.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
+use clap::builder::RangedU64ValueParser;
 use ruminate::engine::Engine;
 use ruminate::observe::Silent;
 use ruminate::reason::{ALL, AnyStrategy};
 use ruminate::search::Algo;
 
-use crate::ask::{Asked, Respondent};
+use crate::ask::{Asked, PARALLEL_LIMITS, side_by_side};
 use crate::calibration::{self, Calibration, Measured};
 use crate::dataset::{Dataset, Format, Question};
 use crate::exit::{Code, Failure};
@@ -34,6 +36,9 @@ pub struct Args {
     /// Strategies to measure; all without it.
     #[arg(long, env = "RUMINATE_STRATEGIES", value_name = "NAMES", value_delimiter = ',')]
     strategies: Vec<String>,
+    /// Searches side by side, whose passes become one: the same answers sooner, and no times.
+    #[arg(long, env = "RUMINATE_PARALLEL", value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
+    parallel: usize,
     /// Where the result is kept; without it in the user's cache folder, by the model's fingerprint.
     #[arg(long, env = "RUMINATE_OUT", value_name = "FILE", conflicts_with = "beside")]
     out: Option<PathBuf>,
@@ -58,48 +63,45 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if rows.is_empty() || base.iter().any(|setting| setting.budget_tokens.is_none()) {
         return Err(Failure::usage("calibration compares at equal --budget-tokens, over at least one row: give both"));
     }
+    if args.parallel > 1 && args.search.limits_more_than_tokens() {
+        return Err(Failure::usage(PARALLEL_LIMITS));
+    }
     let ways = args.ways(&base)?;
     let mut model = args.model.load()?;
     let judge = args.search.judge.in_search(&args.model);
-    model.judge = judge.load(&model)?;
     let cancel = signal::token();
     let settings: Vec<Setting> = ways.iter().map(|(_, setting)| *setting).collect();
     width::settle(&mut model, &args.search.lanes(&settings), &cancel, output);
-    let bar = output.count_progress("searches", (ways.len() * rows.len()) as u64);
-    let mut measured = Vec::new();
-    for (strategy, setting) in &ways {
-        let mut one = Measured {
-            strategy: strategy.name().to_owned(),
-            algo: strategy.steps().is_none().then(|| setting.algo.name().to_owned()),
-            n: setting.n,
-            budget_tokens: setting.budget_tokens.unwrap_or_default(),
-            correct: 0,
-            mean_policy_tokens: 0.0,
-            mean_wall_ms: 0.0,
-        };
-        for Question { text, gold, .. } in rows {
+    let thinking = model.thinking();
+    let todo: Vec<_> = ways.iter().enumerate().flat_map(|way| rows.iter().map(move |row| (way, row))).collect();
+    let bar = output.count_progress("searches", todo.len() as u64);
+    let todo = Mutex::new(todo.into_iter());
+    let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let measured =
+        Mutex::new(ways.iter().map(|(strategy, setting)| args.unmeasured(strategy, setting)).collect::<Vec<_>>());
+    side_by_side(&mut model, args.parallel, &judge, &cancel, |respondent| {
+        while let Some(((at, (strategy, setting)), Question { text, gold, .. })) = next() {
             let mut params = args.search.params(setting, strategy.stop_at_answer(), args.search.seed());
-            params.thinking = model.thinking();
-            let outcome = match Respondent::whole(&mut model).ask(
-                text,
-                (&**strategy, &resources),
-                &params,
-                &mut Silent,
-                &cancel,
-            )? {
+            params.thinking.clone_from(&thinking);
+            bar.inc(1);
+            let outcome = match respondent.ask(text, (&**strategy, &resources), &params, &mut Silent, &cancel)? {
                 Asked::Interrupted => return Err(Failure::quiet(Code::Interrupted)),
                 Asked::Answered(outcome) => outcome,
                 // What is too long for a strategy is not answered by it.
                 Asked::TooLong(_) => continue,
             };
+            let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(one) = measured.get_mut(at) else { continue };
             one.correct += usize::from(gold.accepts_found(outcome.answer.as_deref(), &outcome.text));
             one.mean_policy_tokens += outcome.usage.policy_tokens as f64 / rows.len() as f64;
-            one.mean_wall_ms += outcome.usage.wall.as_secs_f64() * 1e3 / rows.len() as f64;
+            if let Some(wall_ms) = &mut one.mean_wall_ms {
+                *wall_ms += outcome.usage.wall.as_secs_f64() * 1e3 / rows.len() as f64;
+            }
         }
-        bar.inc(rows.len() as u64);
-        measured.push(one);
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
+    let measured = measured.into_inner().unwrap_or_else(PoisonError::into_inner);
     let calibration = Calibration {
         model: model.engine.info().fingerprint.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,6 +116,18 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
 }
 
 impl Args {
+    fn unmeasured(&self, strategy: &AnyStrategy, setting: &Setting) -> Measured {
+        Measured {
+            strategy: strategy.name().to_owned(),
+            algo: strategy.steps().is_none().then(|| setting.algo.name().to_owned()),
+            n: setting.n,
+            budget_tokens: setting.budget_tokens.unwrap_or_default(),
+            correct: 0,
+            mean_policy_tokens: 0.0,
+            mean_wall_ms: (self.parallel == 1).then_some(0.0),
+        }
+    }
+
     /// Every strategy with every setting under every budget.
     fn ways(&self, base: &[Setting]) -> Result<Vec<(AnyStrategy, Setting)>, Failure> {
         let mut budgets: Vec<Setting> = Vec::new();

@@ -12,7 +12,7 @@ use ruminate::reward::verify::{Countdown, VerifierJudge};
 use ruminate::text::Thinking;
 use serde_json::{Value, json};
 
-use crate::ask::{Asked, Respondent, side_by_side};
+use crate::ask::{Asked, PARALLEL_LIMITS, Respondent, side_by_side};
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
@@ -104,9 +104,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let judge = args.search.judge.in_search(&args.model);
     let mut run = Run { args, strategy: &*strategy, resources: &resources, settings, judge, thinking: None };
     if args.parallel > 1 && args.search.limits_more_than_tokens() {
-        return Err(Failure::usage(
-            "--parallel goes with budgets in tokens alone: time, memory and energy are spent by all together",
-        ));
+        return Err(Failure::usage(PARALLEL_LIMITS));
     }
     for setting in &run.settings {
         args.search.params(setting, true, 0).validate()?;

@@ -20,11 +20,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{Environment, ErrorKind as JinjaErrorKind, context};
 
-use super::source::VocabSource;
 use super::stack;
-use super::vocab::Vocab;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, Metadata};
 use crate::limits::Limits;
 
 /// Who said what.
@@ -87,12 +85,8 @@ impl ChatTemplate {
     /// The template in `tokenizer.chat_template`; `None` when the file has none.
     pub fn from_gguf(gguf: &Gguf, limits: &Limits) -> Result<Option<Self>> {
         let Some(source) = gguf.metadata().str("tokenizer.chat_template")? else { return Ok(None) };
-        let vocab_source = VocabSource::from_gguf(gguf)?;
-        let vocab = Vocab::new(&vocab_source, limits)?;
-        let text = |id, key| Ok::<_, Error>(vocab.checked(id, key)?.and_then(|id| vocab.text(id)).unwrap_or_default());
-        let bos = text(vocab_source.bos_token_id, "bos_token_id")?;
-        let eos = text(vocab_source.eos_token_id, "eos_token_id")?;
-        Self::new(source, bos, eos, limits).map(Some)
+        let text = |key| token_text(gguf.metadata(), key);
+        Self::new(source, text("bos_token_id")?, text("eos_token_id")?, limits).map(Some)
     }
 
     /// The template `source`, to be rendered with these texts of the model's first and last token.
@@ -185,6 +179,15 @@ impl ChatTemplate {
         let more: BTreeMap<&str, Value> = given.chain(thinking).collect();
         context! { ..Value::from(more), ..own }
     }
+}
+
+/// The text of the token that `tokenizer.ggml.KEY` names, without a table of all tokens; empty where the file names none.
+fn token_text<'a>(metadata: &'a Metadata, key: &str) -> Result<&'a str> {
+    let key = format!("tokenizer.ggml.{key}");
+    let tokens = metadata.require_str_array("tokenizer.ggml.tokens")?;
+    let Some(id) = metadata.u32(&key)? else { return Ok("") };
+    let text = usize::try_from(id).ok().and_then(|id| tokens.get(id));
+    text.ok_or_else(|| Error::format(format!("{key} is {id}, but the vocabulary has {} tokens", tokens.len())))
 }
 
 /// Transformers marks what the model is trained to say by `{% generation %}` blocks; for rendering they mean nothing.

@@ -181,6 +181,17 @@ fn odd_vocabularies_still_work() {
 }
 
 #[test]
+fn a_table_that_is_not_wanted_any_more_is_not_finished() {
+    let fired = Interrupt::default();
+    assert!(Tokenizer::build(&bpe(), &Limits::default(), &fired).is_ok());
+    fired.cancel.cancel();
+    for source in [bpe(), spm()] {
+        let refused = Tokenizer::build(&source, &Limits::default(), &fired).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Cancelled);
+    }
+}
+
+#[test]
 fn a_text_above_the_cap_is_an_error() {
     let limits = Limits { prompt_bytes: 8, ..Limits::default() };
     let t = Tokenizer::new(&bpe(), &limits).unwrap();
