@@ -36,8 +36,7 @@ impl Ask {
         Self::messages(turns(&text.into()))
     }
 
-    /// A reply to a conversation, which a user begins; [`Setting::turns`](super::Setting::turns) makes one of a prompt with an
-    /// example.
+    /// A reply to a conversation, which a user begins.
     pub fn messages(messages: Vec<ChatMessage>) -> Self {
         Self::of(Beginning::Messages(messages))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Strategy;
 use super::conversation::Scribe;
 use super::prompt::prompt;
-use super::prompts::{Prompts, turns};
+use super::prompts::Prompts;
 use super::run::Run;
 use super::strategy::Steps;
 use super::tools::Toolbox;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::observe::{CancelToken, Observer};
 use crate::reward::{Judge, answer};
 use crate::search::{Outcome, Search, SearchParams};
-use crate::text::{ChatMessage, ChatTemplate, TokenId, Tokenizer};
+use crate::text::{ChatTemplate, TokenId, Tokenizer};
 
 /// What strategies may use beside the model.
 #[derive(Debug, Default)]
@@ -126,17 +126,12 @@ impl<'a> Setting<'a> {
         self.resources
     }
 
-    /// The words of the prompt `name` about the question and what `about` names.
+    /// The words of the prompt `name` about the question and what `about` names, for [`Ask::user`](super::Ask::user): the template's
+    /// `{{ turn }}` ends a user's message and begins a reply, or the other way round, so that an example stands in turns of its own.
     pub fn words(&self, name: &str, about: &[(&str, &str)]) -> Result<String> {
         let mut values: BTreeMap<&str, &str> = about.iter().copied().collect();
         values.insert("question", self.question);
         self.resources.prompts.words(name, &values)
-    }
-
-    /// The same as a conversation: the template's `{{ turn }}` ends a user's message and begins a reply, or the other way round, so
-    /// that an example stands in turns of its own.
-    pub fn turns(&self, name: &str, about: &[(&str, &str)]) -> Result<Vec<ChatMessage>> {
-        Ok(turns(&self.words(name, about)?))
     }
 
     /// The answer that a text marks as such: the part that the search's grammar is about, if there is one.

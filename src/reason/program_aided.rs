@@ -6,7 +6,6 @@ use super::strategy::{Running, Steps};
 use super::{Ask, Strategy, calc};
 use crate::error::Result;
 use crate::search::Proposal;
-use crate::text::ChatMessage;
 
 /// A program for the answer, mended where it cannot be run.
 #[derive(Debug, Clone)]
@@ -53,14 +52,14 @@ impl Steps for ProgramAided {
 
 impl ProgramAided {
     async fn go(&self, desk: Desk<'_>) -> Result<()> {
-        let (turns, n) = (desk.setting().turns("program", &[])?, desk.setting().params().n);
+        let (words, n) = (desk.setting().words("program", &[])?, desk.setting().params().n);
         desk.expect(n);
-        let lines: Vec<_> = (0..n).map(|_| self.line(desk.clone(), turns.clone())).collect();
+        let lines: Vec<_> = (0..n).map(|_| self.line(desk.clone(), words.clone())).collect();
         all(lines).await.map(drop)
     }
 
-    async fn line(&self, desk: Desk<'_>, turns: Vec<ChatMessage>) -> Result<()> {
-        let mut reply = desk.ask(Ask::messages(turns).kept()).await?;
+    async fn line(&self, desk: Desk<'_>, words: String) -> Result<()> {
+        let mut reply = desk.ask(Ask::user(words).kept()).await?;
         for repair in 0..=self.repairs {
             let fault = match calc::run(&program(reply.text())) {
                 Ok(run) => {

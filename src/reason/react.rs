@@ -6,7 +6,7 @@ use super::strategy::{Running, Steps};
 use super::{Ask, Strategy};
 use crate::error::Result;
 use crate::search::Proposal;
-use crate::text::{ChatMessage, Grammar};
+use crate::text::Grammar;
 
 /// Thoughts, actions and observations in turn.
 #[derive(Debug, Clone)]
@@ -56,18 +56,18 @@ impl Steps for React {
 impl React {
     async fn go(&self, desk: Desk<'_>) -> Result<()> {
         let (about, example) = (desk.tools().about(), desk.tools().example());
-        let turns = desk.setting().turns("react", &[("tools", &about), ("example", &example)])?;
+        let words = desk.setting().words("react", &[("tools", &about), ("example", &example)])?;
         let (grammar, n) = (desk.tools().grammar()?, desk.setting().params().n);
         desk.expect(n);
-        let lines: Vec<_> = (0..n).map(|_| self.line(desk.clone(), turns.clone(), grammar.clone())).collect();
+        let lines: Vec<_> = (0..n).map(|_| self.line(desk.clone(), words.clone(), grammar.clone())).collect();
         all(lines).await.map(drop)
     }
 
     /// One line of thoughts and actions to its answer.
-    async fn line(&self, desk: Desk<'_>, turns: Vec<ChatMessage>, grammar: Option<Grammar>) -> Result<()> {
+    async fn line(&self, desk: Desk<'_>, words: String, grammar: Option<Grammar>) -> Result<()> {
         let setting = desk.setting();
         let thinking = |ask: Ask| ask.stop(ACTION).stop(OBSERVATION).solution().kept();
-        let mut reply = desk.ask(thinking(Ask::messages(turns))).await?;
+        let mut reply = desk.ask(thinking(Ask::user(words))).await?;
         for _ in 0..self.actions {
             let lead = reply.text().rsplit_once(ACTION).map(|(_, lead)| lead.trim().to_owned());
             let (false, None, Some(lead)) = (reply.lacks_room(), setting.answer_in(reply.text()), lead) else { break };

@@ -68,7 +68,7 @@ impl Tokenizer {
         Self::from_gguf_watched(gguf, limits, &Interrupt::default())
     }
 
-    /// The same, unless `interrupt` fires: a hundred thousand tokens and merges take a tenth of a second.
+    /// The same, unless `interrupt` fires between its tokens or merges, of which large vocabularies have hundreds of thousands.
     pub fn from_gguf_watched(gguf: &Gguf, limits: &Limits, interrupt: &Interrupt) -> Result<Self> {
         Self::build(&VocabSource::from_gguf(gguf)?, limits, interrupt)
     }

@@ -1,5 +1,6 @@
 //! Questions of a set, searched: what commands that measure share.
 
+use clap::builder::RangedU64ValueParser;
 use ruminate::engine::{Engine, Shared};
 use ruminate::observe::{CancelToken, Observer};
 use ruminate::reason::{Inquiry, Resources, Strategy};
@@ -11,10 +12,29 @@ use ruminate::{Error, ErrorKind};
 use crate::exit::{Code, Failure};
 use crate::judge_args::JudgeArgs;
 use crate::model::Loaded;
+use crate::search_args::SearchArgs;
 
-/// Why searches side by side have no other budgets.
-pub const PARALLEL_LIMITS: &str =
-    "--parallel goes with budgets in tokens alone: time, memory and energy are spent by all together";
+/// How many are asked at once.
+#[derive(clap::Args)]
+pub struct ParallelArgs {
+    /// Searches side by side, whose passes become one: the same answers in less time, as a batch shares the reading of the weights.
+    /// A search's seconds and joules then count what it waits for others, so it goes with budgets in tokens alone. Each has a judge of
+    /// its own, a reward model of its own included.
+    #[arg(long, env = "RUMINATE_PARALLEL", value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
+    pub parallel: usize,
+}
+
+impl ParallelArgs {
+    /// An error for budgets of `search` that searches side by side spend together.
+    pub fn check(&self, search: &SearchArgs) -> Result<(), Failure> {
+        match self.parallel > 1 && search.limits_more_than_tokens() {
+            true => Err(Failure::usage(
+                "--parallel goes with budgets in tokens alone: time, memory and energy are spent by all together",
+            )),
+            false => Ok(()),
+        }
+    }
+}
 
 /// What came of a question.
 pub enum Asked {
@@ -64,8 +84,8 @@ impl<'a> Respondent<'a> {
     }
 }
 
-/// Has `n` respondents of `model` do `work` side by side, each with a judge that `judge` asks for; their passes become one. The first
-/// failure cancels the others.
+/// Has `n` respondents of `model` do `work` side by side, each with a judge that `judge` asks for; their passes become one. A
+/// failure cancels the others, which should end without one.
 pub fn side_by_side(
     model: &mut Loaded,
     n: usize,

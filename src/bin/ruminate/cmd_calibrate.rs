@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use clap::builder::RangedU64ValueParser;
 use ruminate::engine::Engine;
 use ruminate::observe::Silent;
 use ruminate::reason::{ALL, AnyStrategy};
 use ruminate::search::Algo;
 
-use crate::ask::{Asked, PARALLEL_LIMITS, side_by_side};
+use crate::ask::{Asked, ParallelArgs, side_by_side};
 use crate::calibration::{self, Calibration, Measured};
 use crate::dataset::{Dataset, Format, Question};
 use crate::exit::{Code, Failure};
@@ -36,9 +35,8 @@ pub struct Args {
     /// Strategies to measure; all without it.
     #[arg(long, env = "RUMINATE_STRATEGIES", value_name = "NAMES", value_delimiter = ',')]
     strategies: Vec<String>,
-    /// Searches side by side, whose passes become one: the same answers sooner, and no times.
-    #[arg(long, env = "RUMINATE_PARALLEL", value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
-    parallel: usize,
+    #[command(flatten)]
+    parallel: ParallelArgs,
     /// Where the result is kept; without it in the user's cache folder, by the model's fingerprint.
     #[arg(long, env = "RUMINATE_OUT", value_name = "FILE", conflicts_with = "beside")]
     out: Option<PathBuf>,
@@ -63,9 +61,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if rows.is_empty() || base.iter().any(|setting| setting.budget_tokens.is_none()) {
         return Err(Failure::usage("calibration compares at equal --budget-tokens, over at least one row: give both"));
     }
-    if args.parallel > 1 && args.search.limits_more_than_tokens() {
-        return Err(Failure::usage(PARALLEL_LIMITS));
-    }
+    args.parallel.check(&args.search)?;
     let ways = args.ways(&base)?;
     let mut model = args.model.load()?;
     let judge = args.search.judge.in_search(&args.model);
@@ -79,13 +75,13 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
     let measured =
         Mutex::new(ways.iter().map(|(strategy, setting)| args.unmeasured(strategy, setting)).collect::<Vec<_>>());
-    side_by_side(&mut model, args.parallel, &judge, &cancel, |respondent| {
+    side_by_side(&mut model, args.parallel.parallel, &judge, &cancel, |respondent| {
         while let Some(((at, (strategy, setting)), Question { text, gold, .. })) = next() {
             let mut params = args.search.params(setting, strategy.stop_at_answer(), args.search.seed());
             params.thinking.clone_from(&thinking);
             bar.inc(1);
             let outcome = match respondent.ask(text, (&**strategy, &resources), &params, &mut Silent, &cancel)? {
-                Asked::Interrupted => return Err(Failure::quiet(Code::Interrupted)),
+                Asked::Interrupted => return Ok(()),
                 Asked::Answered(outcome) => outcome,
                 // What is too long for a strategy is not answered by it.
                 Asked::TooLong(_) => continue,
@@ -101,6 +97,9 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         Ok(())
     })?;
     bar.finish_and_clear();
+    if cancel.is_cancelled() {
+        return Err(Failure::quiet(Code::Interrupted));
+    }
     let measured = measured.into_inner().unwrap_or_else(PoisonError::into_inner);
     let calibration = Calibration {
         model: model.engine.info().fingerprint.clone(),
@@ -124,7 +123,7 @@ impl Args {
             budget_tokens: setting.budget_tokens.unwrap_or_default(),
             correct: 0,
             mean_policy_tokens: 0.0,
-            mean_wall_ms: (self.parallel == 1).then_some(0.0),
+            mean_wall_ms: (self.parallel.parallel == 1).then_some(0.0),
         }
     }
 

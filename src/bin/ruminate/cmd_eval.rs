@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use clap::builder::RangedU64ValueParser;
 use ruminate::engine::Engine;
 use ruminate::observe::CancelToken;
 use ruminate::reason::{Resources, Strategy};
@@ -12,7 +11,7 @@ use ruminate::reward::verify::{Countdown, VerifierJudge};
 use ruminate::text::Thinking;
 use serde_json::{Value, json};
 
-use crate::ask::{Asked, PARALLEL_LIMITS, Respondent, side_by_side};
+use crate::ask::{Asked, ParallelArgs, Respondent, side_by_side};
 use crate::dataset::{self, Dataset, Format, Question};
 use crate::eval::{self, Key, Log, Record, Samples, Summary};
 use crate::exit::{Code, Failure};
@@ -53,10 +52,8 @@ pub struct Args {
     /// Runs of every row, with the seeds S, S+1, ….
     #[arg(long, env = "RUMINATE_REPEAT", value_name = "N", default_value_t = 1)]
     repeat: usize,
-    /// Searches side by side, whose passes become one: the same answers in less time, as a batch shares the reading of the weights.
-    /// Seconds then count what a search waits for others, so it goes with a budget in tokens alone.
-    #[arg(long, env = "RUMINATE_PARALLEL", value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
-    parallel: usize,
+    #[command(flatten)]
+    parallel: ParallelArgs,
     /// Append every result to this file of JSON lines, and go on where a run that was stopped left off.
     #[arg(long, env = "RUMINATE_OUT", value_name = "FILE")]
     out: Option<PathBuf>,
@@ -103,9 +100,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let settings = args.search.settings_of(&*strategy)?;
     let judge = args.search.judge.in_search(&args.model);
     let mut run = Run { args, strategy: &*strategy, resources: &resources, settings, judge, thinking: None };
-    if args.parallel > 1 && args.search.limits_more_than_tokens() {
-        return Err(Failure::usage(PARALLEL_LIMITS));
-    }
+    args.parallel.check(&args.search)?;
     for setting in &run.settings {
         args.search.params(setting, true, 0).validate()?;
     }
@@ -173,8 +168,8 @@ impl Run<'_> {
             fixed["backend"] = backend.into();
         }
         // Times of searches that waited for each other are not those of searches alone.
-        if self.args.parallel > 1 {
-            fixed["parallel"] = self.args.parallel.into();
+        if self.args.parallel.parallel > 1 {
+            fixed["parallel"] = self.args.parallel.parallel.into();
         }
         fixed
     }
@@ -214,7 +209,7 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let todo = self.todo(rows, log);
         let bar = output.count_progress("searches", todo.len() as u64);
-        let (n, right) = (self.args.parallel.min(todo.len()).max(1), &mut 0usize);
+        let (n, right) = (self.args.parallel.parallel.min(todo.len()).max(1), &mut 0usize);
         let (todo, done) = (Mutex::new(todo.into_iter()), Mutex::new((log, right)));
         let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).next();
         side_by_side(model, n, &self.judge.of_the_model(), cancel, |respondent| {
