@@ -88,17 +88,15 @@ impl<'a> Opening<'a> {
     where
         F: FnMut(&mut [u8], usize) -> Result<(), Failure>,
     {
-        let mut done: Result<(), Failure> = Ok(());
         let bytes = Bytes::filled(len, |all| {
-            done = all.chunks_mut(CHUNK).enumerate().try_for_each(|(i, part)| {
+            all.chunks_mut(CHUNK).enumerate().try_for_each(|(i, part)| {
                 self.interrupt.check()?;
                 fill(part, i * CHUNK)?;
                 let done = (i * CHUNK + part.len()) as u64;
                 self.teller.event(&Event::Progress { what: "reading", done, total: len as u64 });
-                Ok(())
-            });
+                Ok::<(), Failure>(())
+            })
         })?;
-        done?;
         self.interrupt.check()?;
         Ok(bytes)
     }

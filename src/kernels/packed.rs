@@ -70,14 +70,19 @@ impl GroupLayout {
 impl PackedMatrix {
     /// Packs `w`, with the team.
     pub fn new(team: &Team, w: &MatrixView<'_>) -> Result<Self> {
-        Self::new_in_steps(team, w, &|_| ())
+        Self::new_in_steps(team, w, &mut |_| Ok(()))
     }
 
-    /// Packs `w`, with the team, and tells `done` step by step which bytes of `w` are not needed any more.
-    pub fn new_in_steps(team: &Team, w: &MatrixView<'_>, done: &dyn Fn(Range<usize>)) -> Result<Self> {
+    /// Packs `w`, with the team, and tells `go_on` step by step which bytes of `w` are not needed any more. Its error ends the
+    /// work and is handed on.
+    pub fn new_in_steps(
+        team: &Team,
+        w: &MatrixView<'_>,
+        go_on: &mut dyn FnMut(Range<usize>) -> Result<()>,
+    ) -> Result<Self> {
         let (ty, rows, cols) = (w.ty(), w.rows(), w.cols());
         let (layout, len) = sizes(ty, rows, cols)?;
-        let bytes = Bytes::filled(len, |out| pack::groups(team, w, &layout, out, done))?;
+        let bytes = Bytes::filled(len, |out| pack::groups(team, w, &layout, out, go_on))?;
         Ok(Self { ty, rows, cols, layout, bytes, range: 0..len })
     }
 

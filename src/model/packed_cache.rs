@@ -38,13 +38,13 @@ impl Model {
     }
 
     /// Packs all weights that are not packed yet, with the team. The observer is told of every matrix, in bytes of the file, and the
-    /// interrupt is looked at between them: an error of kind [`Cancelled`](crate::ErrorKind::Cancelled); what is packed stays so.
+    /// interrupt is looked at within them, too: an error of kind [`Cancelled`](crate::ErrorKind::Cancelled); what is packed stays so.
     pub fn pack(&self, team: &Team, observer: &mut dyn Observer, interrupt: &Interrupt) -> Result<()> {
         let bytes = |tensor: &Tensor| tensor.range().len() as u64;
         let (mut done, total) = (0, self.weights().multiplied().map(bytes).sum());
         for tensor in self.weights().multiplied() {
             interrupt.check()?;
-            tensor.packed(team)?;
+            tensor.packed(team, interrupt)?;
             done += bytes(tensor);
             observer.event(&Event::Progress { what: "packing", done, total });
         }
@@ -53,7 +53,9 @@ impl Model {
 
     /// Packs all weights that are not packed yet, with the team, and writes them to `path`.
     pub fn save_packed(&self, team: &Team, path: &Path) -> Result<()> {
-        let matrices = self.weights().multiplied().map(|tensor| tensor.packed(team)).collect::<Result<Vec<_>>>()?;
+        let whole = Interrupt::default();
+        let packed = self.weights().multiplied().map(|tensor| tensor.packed(team, &whole));
+        let matrices = packed.collect::<Result<Vec<_>>>()?;
         let key = self.cache_key();
         let mut end = 8 + 8 + key.len() as u64 + 8 + matrices.len() as u64 * FIELDS as u64 * 8;
         save_atomic(path, |out| {

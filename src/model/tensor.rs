@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::error::{Error, Result};
 use crate::exec::Team;
 use crate::kernels::{self, MatrixView, PackedMatrix};
+use crate::observe::Interrupt;
 use crate::quant::QuantType;
 use crate::storage::Bytes;
 
@@ -58,8 +59,8 @@ impl Tensor {
     }
 
     /// The weights as the matrix products take them: packed by the team on the first call, which lets the pages of the
-    /// file go, so that only one form stays in memory.
-    pub fn packed(&self, team: &Team) -> Result<&PackedMatrix> {
+    /// file go, so that only one form stays in memory. [`Cancelled`](crate::ErrorKind::Cancelled) when `interrupt` fired in it.
+    pub fn packed(&self, team: &Team, interrupt: &Interrupt) -> Result<&PackedMatrix> {
         if let Some(matrix) = self.packed.matrix.get() {
             return Ok(matrix);
         }
@@ -68,8 +69,9 @@ impl Tensor {
             return Ok(matrix);
         }
         self.bytes.advise_will_need(self.range.clone());
-        let matrix = PackedMatrix::new_in_steps(team, &self.view()?, &|done| {
+        let matrix = PackedMatrix::new_in_steps(team, &self.view()?, &mut |done| {
             self.bytes.advise_dont_need(self.range.start + done.start..self.range.start + done.end);
+            interrupt.check()
         })?;
         Ok(self.packed.matrix.get_or_init(|| matrix))
     }

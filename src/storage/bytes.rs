@@ -75,10 +75,13 @@ impl Bytes {
         Self::new(Holder::Vec(bytes))
     }
 
-    /// `len` bytes that `fill` writes, zeros at first; they start at a page of memory of their own.
-    pub fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self> {
+    /// `len` bytes that `fill` writes, zeros at first, or its error; they start at a page of memory of their own.
+    pub fn filled<E: From<Error>>(
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Self, E> {
         let mut arena = Arena::new(len)?;
-        fill(arena.as_mut_slice());
+        fill(arena.as_mut_slice())?;
         Ok(Self::new(Holder::Arena(arena)))
     }
 

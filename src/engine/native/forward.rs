@@ -97,9 +97,9 @@ impl Pass<'_> {
         let input = Input::RmsNorm { x: &s.x, weight: &layer.attn_norm, eps: config.norm_eps };
         s.acts.set(team, isa, input, config.n_embd, &formats)?;
         let mut products = vec![
-            product(team, q, &mut s.q, false)?,
-            product(team, k, &mut s.k, false)?,
-            product(team, v, &mut s.v, false)?,
+            product(team, self.interrupt, q, &mut s.q, false)?,
+            product(team, self.interrupt, k, &mut s.k, false)?,
+            product(team, self.interrupt, v, &mut s.v, false)?,
         ];
         products.extend(s.low.product(beside, s.acts.n()));
         kernels::matmul(team, isa, &s.acts, products)?;
@@ -142,12 +142,15 @@ impl Pass<'_> {
         s.acts.set(team, isa, input, config.n_embd, &[gate.weight.ty(), up.weight.ty(), QuantType::F32])?;
         let beside = self.loras.and_then(|loras| loras.get(i, Site::BeforeFfn));
         if beside.is_none() {
-            let gate = (gate.weight.packed(team)?, gate.bias.as_deref());
-            let up = product(team, up, &mut s.ffn, false)?;
+            let gate = (gate.weight.packed(team, self.interrupt)?, gate.bias.as_deref());
+            let up = product(team, self.interrupt, up, &mut s.ffn, false)?;
             kernels::matmul_gated(team, isa, &s.acts, config.activation, gate, up)?;
         } else {
             s.gate.resize(s.ffn.len(), 0.0);
-            let mut products = vec![product(team, gate, &mut s.gate, false)?, product(team, up, &mut s.ffn, false)?];
+            let mut products = vec![
+                product(team, self.interrupt, gate, &mut s.gate, false)?,
+                product(team, self.interrupt, up, &mut s.ffn, false)?,
+            ];
             products.extend(s.low.product(beside, s.acts.n()));
             kernels::matmul(team, isa, &s.acts, products)?;
             s.low.add(team, isa, beside, Projection::FfnGate, &mut s.gate)?;
@@ -172,7 +175,7 @@ impl Pass<'_> {
     ) -> Result<()> {
         let (team, isa, s) = (self.team, self.isa, &mut *self.scratch);
         let out = if norm.is_some() { &mut s.h } else { &mut s.x };
-        let mut products = vec![product(team, linear, out, norm.is_none())?];
+        let mut products = vec![product(team, self.interrupt, linear, out, norm.is_none())?];
         products.extend(s.low.product(beside, s.acts.n()));
         kernels::matmul(team, isa, &s.acts, products)?;
         s.low.add(team, isa, beside, projection, out)?;
@@ -241,7 +244,7 @@ impl Pass<'_> {
             s.acts.set(team, isa, Input::RmsNorm { x, weight, eps }, config.n_embd, &formats)?;
         }
         let (logits, blocks) = rows.add_logits(for_logits);
-        let w = weights.output.packed(team)?;
+        let w = weights.output.packed(team, self.interrupt)?;
         let bias = weights.output_bias.as_deref();
         kernels::matmul(team, isa, &s.acts, vec![Product { w, bias, out: logits, add: false }])?;
         if let Some(cap) = config.logit_softcap {
@@ -263,8 +266,14 @@ impl Pass<'_> {
 }
 
 /// `out = acts · weightᵀ + bias`, or added to `out`; each `[token][width]`.
-fn product<'a>(team: &Team, linear: &'a Linear, out: &'a mut [f32], add: bool) -> Result<Product<'a>> {
-    Ok(Product { w: linear.weight.packed(team)?, bias: linear.bias.as_deref(), out, add })
+fn product<'a>(
+    team: &Team,
+    interrupt: &Interrupt,
+    linear: &'a Linear,
+    out: &'a mut [f32],
+    add: bool,
+) -> Result<Product<'a>> {
+    Ok(Product { w: linear.weight.packed(team, interrupt)?, bias: linear.bias.as_deref(), out, add })
 }
 
 /// Rotates every head of every token in place.

@@ -1,23 +1,25 @@
 //! From the file's rows of blocks to groups: words of quants are transposed as they are, factors gathered.
 
 use super::{GROUP_ROWS, GroupLayout, quant_words};
+use crate::error::Result;
 use crate::exec::Team;
 use crate::kernels::MatrixView;
 use crate::quant::QuantType::{self, *};
 use crate::quant::{BlockIQ4_XS, BlockQ3_K, q4_k};
 use std::ops::Range;
 
-/// Bytes of the file that are packed before `done` hears of them: enough to keep all threads busy.
-const STEP_BYTES: usize = 8 << 20;
+/// Bytes of the file that are packed between two calls of `go_on`: enough to keep all threads busy, and milliseconds of work.
+const STEP_BYTES: usize = 4 << 20;
 
-/// Fills `out`, zeros so far, with the groups of `w`, and tells `done` which of its bytes are not needed any more.
+/// Fills `out`, zeros so far, with the groups of `w`, and tells `go_on` which of its bytes are not needed any more; its error
+/// ends the work.
 pub(super) fn groups(
     team: &Team,
     w: &MatrixView<'_>,
     layout: &GroupLayout,
     out: &mut [u8],
-    done: &dyn Fn(Range<usize>),
-) {
+    go_on: &mut dyn FnMut(Range<usize>) -> Result<()>,
+) -> Result<()> {
     let row_bytes = w.row(0).len().max(1);
     let step = (STEP_BYTES / (GROUP_ROWS * row_bytes)).max(1);
     for (i, out) in out.chunks_mut(step * layout.group.max(1)).enumerate() {
@@ -28,8 +30,9 @@ pub(super) fn groups(
                 row(w.ty(), w.row(first + r), r, layout, out);
             }
         });
-        done(start * row_bytes..(start + step * GROUP_ROWS).min(w.rows()) * row_bytes);
+        go_on(start * row_bytes..(start + step * GROUP_ROWS).min(w.rows()) * row_bytes)?;
     }
+    Ok(())
 }
 
 /// One row of blocks into place `r` of its group.
