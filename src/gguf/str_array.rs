@@ -57,7 +57,8 @@ impl StrArray {
         Ok(all)
     }
 
-    fn push(&mut self, item: &str) -> Result<()> {
+    /// Adds `item` at the end; an error when the text then passes 4 GiB.
+    pub fn push(&mut self, item: &str) -> Result<()> {
         let end = self.text.len().checked_add(item.len()).and_then(|n| u32::try_from(n).ok());
         let end = end.ok_or_else(|| Error::format("an array of strings holds more than 4 GiB of text"))?;
         self.text.push_str(item);

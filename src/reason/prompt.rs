@@ -29,6 +29,7 @@ pub fn prompt(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::StrArray;
     use crate::limits::Limits;
     use crate::reason::{ALL, Direct};
     use crate::text::VocabSource;
@@ -40,7 +41,7 @@ mod tests {
         let token_type = Some([2, 3, 3, 3].into_iter().chain([6; 256]).collect());
         let source = VocabSource {
             model: "llama".into(),
-            tokens,
+            tokens: StrArray::from_strs(tokens).unwrap(),
             token_type,
             add_bos_token: Some(true),
             add_space_prefix: Some(false),

@@ -49,7 +49,7 @@ impl Bpe {
         let tokens = u32::try_from(vocab.len()).map_err(|_| Error::format("the vocabulary is too large"))?;
         let mut pieces = Pieces { vocab, others: HashMap::new(), tokens };
         let mut merges = HashMap::with_capacity(source.merges.len());
-        for (rank, line) in (0..).zip(&source.merges) {
+        for (rank, line) in (0..).zip(source.merges.iter()) {
             if rank % CHECKED_EVERY == 0 {
                 interrupt.check()?;
             }

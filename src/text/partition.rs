@@ -110,13 +110,14 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::StrArray;
     use crate::limits::Limits;
     use crate::observe::Interrupt;
     use crate::text::VocabSource;
 
     fn partition(tokens: &[(&str, i32)], name: &str) -> Partition {
         let source = VocabSource {
-            tokens: tokens.iter().map(|(text, _)| (*text).to_owned()).collect(),
+            tokens: StrArray::from_strs(tokens.iter().map(|(text, _)| text)).unwrap(),
             token_type: Some(tokens.iter().map(|&(_, kind)| kind).collect()),
             ..VocabSource::default()
         };

@@ -1,7 +1,7 @@
 //! What a tokenizer is built from: plain lists and switches, read from GGUF metadata or given by hand.
 
 use crate::error::{Error, Result};
-use crate::gguf::{Gguf, Metadata};
+use crate::gguf::{Gguf, Metadata, StrArray};
 use crate::text::TokenId;
 
 /// A vocabulary as files describe it, not yet checked. Field names follow the keys under `tokenizer.ggml.`.
@@ -13,13 +13,13 @@ pub struct VocabSource {
     /// The way of splitting words; only `gpt2` has one.
     pub pre: Option<String>,
     /// Token texts by id.
-    pub tokens: Vec<String>,
+    pub tokens: StrArray,
     /// How likely each token is, in nats; only `llama` reads it.
     pub scores: Option<Vec<f32>>,
     /// Token types: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte.
     pub token_type: Option<Vec<i32>>,
     /// Pairs in order of merging, the two halves parted by a blank; only `gpt2` reads it.
-    pub merges: Vec<String>,
+    pub merges: StrArray,
     pub bos_token_id: Option<TokenId>,
     pub eos_token_id: Option<TokenId>,
     pub eot_token_id: Option<TokenId>,
@@ -43,13 +43,13 @@ impl VocabSource {
         let flag = |key: &str| metadata.bool(&format!("tokenizer.ggml.{key}"));
         let model = metadata.require_str("tokenizer.ggml.model")?.to_owned();
         let merges = match metadata.str_array("tokenizer.ggml.merges")? {
-            Some(merges) if model == "gpt2" => merges.iter().map(str::to_owned).collect(),
-            _ => Vec::new(),
+            Some(merges) if model == "gpt2" => merges.clone(),
+            _ => StrArray::default(),
         };
         Ok(Self {
             model,
             pre: metadata.str("tokenizer.ggml.pre")?.map(str::to_owned),
-            tokens: metadata.require_str_array("tokenizer.ggml.tokens")?.iter().map(str::to_owned).collect(),
+            tokens: metadata.require_str_array("tokenizer.ggml.tokens")?.clone(),
             scores: scores(metadata)?,
             token_type: metadata.i32_array("tokenizer.ggml.token_type")?,
             merges,

@@ -58,6 +58,7 @@ fn may_continue(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::StrArray;
     use crate::limits::Limits;
     use crate::text::VocabSource;
 
@@ -66,7 +67,12 @@ mod tests {
         let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>", "▁hi"].map(String::from).to_vec();
         tokens.extend((0..=255u8).map(|b| format!("<0x{b:02X}>")));
         let types = [2, 3, 3, 1].into_iter().chain([6; 256]).collect();
-        let source = VocabSource { model: "llama".into(), tokens, token_type: Some(types), ..VocabSource::default() };
+        let source = VocabSource {
+            model: "llama".into(),
+            tokens: StrArray::from_strs(tokens).unwrap(),
+            token_type: Some(types),
+            ..VocabSource::default()
+        };
         Tokenizer::new(&source, &Limits::default()).unwrap()
     }
 

@@ -12,7 +12,7 @@ use super::pre::PreTokenizer;
 use super::source::VocabSource;
 use super::special::Special;
 use super::spm::{BLANK, Spm};
-use super::vocab::{Kind, Vocab, shorten};
+use super::vocab::{CHECKED_EVERY, Kind, Vocab, shorten};
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;
 use crate::limits::Limits;
@@ -84,8 +84,7 @@ impl Tokenizer {
         let adds_bos = pre.as_ref().is_none_or(|pre| pre.add_bos);
         let special = Special::new(source, &mut vocab, adds_bos)?;
         let partition = Partition::new(&vocab, &source.name, source.pre.as_deref().unwrap_or_default())?;
-        interrupt.check()?;
-        let rendered = Rendered::new(&vocab, pre.is_none())?;
+        let rendered = Rendered::new(&vocab, pre.is_none(), interrupt)?;
         let add_space_prefix = pre.is_none() && source.add_space_prefix.unwrap_or(true);
         let method = match pre {
             Some(pre) => Method::Bpe(Box::new(Bpe::new(source, &vocab, pre, interrupt)?)),
@@ -280,9 +279,12 @@ struct Rendered {
 }
 
 impl Rendered {
-    fn new(vocab: &Vocab, is_spm: bool) -> Result<Self> {
+    fn new(vocab: &Vocab, is_spm: bool, interrupt: &Interrupt) -> Result<Self> {
         let mut all = Self { bytes: Vec::new(), ends: Vec::with_capacity(vocab.len()) };
         for (id, text, kind) in vocab.iter() {
+            if id % CHECKED_EVERY == 0 {
+                interrupt.check()?;
+            }
             if kind.is(Kind::CONTROL.or(Kind::UNKNOWN).or(Kind::USER_DEFINED)) {
                 all.bytes.extend_from_slice(text.as_bytes());
             } else if kind.is(Kind::NORMAL) {

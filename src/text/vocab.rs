@@ -1,10 +1,13 @@
 //! The table of tokens: text, kind and score by id, and id by text.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::source::VocabSource;
 use crate::error::{Error, Result};
+use crate::gguf::StrArray;
 use crate::limits::Limits;
 use crate::observe::Interrupt;
 use crate::text::TokenId;
@@ -49,8 +52,10 @@ pub(crate) const CHECKED_EVERY: u32 = 1024;
 /// Texts, kinds and scores; every list has one entry per token, and no text appears twice.
 #[derive(Debug)]
 pub(crate) struct Vocab {
-    texts: Vec<Arc<str>>,
-    ids: HashMap<Arc<str>, TokenId>,
+    texts: StrArray,
+    /// By the hash of their texts, which stand in `texts` alone.
+    ids: HashTable<TokenId>,
+    hasher: RandomState,
     kinds: Vec<Kind>,
     scores: Vec<f32>,
     longest: usize,
@@ -79,9 +84,9 @@ impl Vocab {
         if let Some(id) = scores.iter().position(|s| s.is_nan()) {
             return Err(Error::format(format!("token {id} has a score that is not a number (tokenizer.ggml.scores)")));
         }
-        let mut vocab =
-            Self { texts: Vec::with_capacity(n), ids: HashMap::with_capacity(n), kinds, scores, longest: 0 };
-        for (id, text) in (0..).zip(&source.tokens) {
+        let (texts, ids, hasher) = (StrArray::default(), HashTable::with_capacity(n), RandomState::new());
+        let mut vocab = Self { texts, ids, hasher, kinds, scores, longest: 0 };
+        for (id, text) in (0..).zip(source.tokens.iter()) {
             if id % CHECKED_EVERY == 0 {
                 interrupt.check()?;
             }
@@ -92,12 +97,12 @@ impl Vocab {
 
     /// The id of a token by its exact text in the file.
     pub(crate) fn find(&self, text: &str) -> Option<TokenId> {
-        self.ids.get(text).copied()
+        self.ids.find(self.hasher.hash_one(text), |&id| self.text(id) == Some(text)).copied()
     }
 
     /// The text of a token as the file spells it.
     pub(crate) fn text(&self, id: TokenId) -> Option<&str> {
-        self.texts.get(id as usize).map(AsRef::as_ref)
+        self.texts.get(id as usize)
     }
 
     pub(crate) fn kind(&self, id: TokenId) -> Option<Kind> {
@@ -125,7 +130,7 @@ impl Vocab {
 
     /// Ids, texts and kinds in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TokenId, &str, Kind)> {
-        (0..).zip(&self.texts).zip(&self.kinds).map(|((id, text), &kind)| (id, text.as_ref(), kind))
+        (0..).zip(self.texts.iter()).zip(&self.kinds).map(|((id, text), &kind)| (id, text, kind))
     }
 
     /// The id, if the file gives one; an id outside the vocabulary is an error.
@@ -145,14 +150,21 @@ impl Vocab {
             return Err(Error::format(format!("token {id} has {} bytes, more than the cap of {cap}", text.len())));
         }
         // llama.cpp gives empty tokens this name, so that they can never match.
-        let text: Arc<str> = if text.is_empty() { format!("[EMPTY_{id}]").into() } else { text.into() };
+        let named = if text.is_empty() { format!("[EMPTY_{id}]") } else { String::new() };
+        let text = if text.is_empty() { &named } else { text };
         self.longest = self.longest.max(text.len());
-        if let Some(first) = self.ids.insert(Arc::clone(&text), id) {
+        let (texts, hasher) = (&self.texts, &self.hasher);
+        let of = |id: TokenId| texts.get(id as usize).unwrap_or_default();
+        match self.ids.entry(hasher.hash_one(text), |&id| of(id) == text, |&id| hasher.hash_one(of(id))) {
             // llama.cpp aborts here: with one text for two ids there is no telling which one is meant.
-            return Err(Error::format(format!("tokens {first} and {id} have the same text {:?}", shorten(&text))));
+            Entry::Occupied(first) => {
+                Err(Error::format(format!("tokens {} and {id} have the same text {:?}", first.get(), shorten(text))))
+            }
+            Entry::Vacant(place) => {
+                place.insert(id);
+                self.texts.push(text)
+            }
         }
-        self.texts.push(text);
-        Ok(())
     }
 }
 

@@ -193,6 +193,7 @@ pub fn digest(examples: &[Example]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::StrArray;
     use crate::limits::Limits;
     use crate::text::VocabSource;
 
@@ -205,7 +206,7 @@ mod tests {
             model: "llama".into(),
             token_type: Some([2, 3, 3, 3].into_iter().chain([6; 256]).chain([1; 5]).collect()),
             scores: Some(vec![0.0; tokens.len()]),
-            tokens,
+            tokens: StrArray::from_strs(tokens).unwrap(),
             add_bos_token: Some(true),
             bos_token_id: Some(1),
             eos_token_id: Some(2),

@@ -1,6 +1,7 @@
 //! A model that follows a script: bytes as tokens, a chat template, and replies that are known beforehand.
 
 use crate::engine::toy::ToyEngine;
+use crate::gguf::StrArray;
 use crate::limits::Limits;
 use crate::text::{ChatTemplate, TokenId, Tokenizer, VocabSource};
 
@@ -21,7 +22,7 @@ pub(in crate::reason) fn tokenizer() -> Tokenizer {
     tokens.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>")));
     let source = VocabSource {
         model: "llama".into(),
-        tokens,
+        tokens: StrArray::from_strs(tokens).unwrap(),
         token_type: Some([2, 3, 3, 3, 1].into_iter().chain([6; 256]).collect()),
         add_bos_token: Some(true),
         add_space_prefix: Some(false),

@@ -11,6 +11,7 @@ use super::*;
 use crate::engine::Tap;
 use crate::engine::toy::{N_LAYER, TOKEN_BYTES};
 use crate::error::ErrorKind;
+use crate::gguf::StrArray;
 use crate::limits::Limits;
 use crate::observe::CancelToken;
 use crate::reward::convention::*;
@@ -35,7 +36,7 @@ fn tokenizer(first: [&str; 8], add_space_prefix: bool, control: usize) -> Arc<To
         model: "llama".into(),
         token_type: Some(kinds.chain([6; 256]).collect()),
         scores: Some((0..tokens.len()).map(|i| -(i as f32)).collect()),
-        tokens,
+        tokens: StrArray::from_strs(tokens).unwrap(),
         add_bos_token: Some(true),
         add_space_prefix: Some(add_space_prefix),
         bos_token_id: Some(1),

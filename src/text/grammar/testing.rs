@@ -1,5 +1,6 @@
 //! A vocabulary for tests of grammars, here and in the rooms above.
 
+use crate::gguf::StrArray;
 use crate::limits::Limits;
 use crate::text::{Tokenizer, VocabSource};
 
@@ -31,7 +32,7 @@ pub(crate) fn tokenizer() -> Tokenizer {
     let source = VocabSource {
         model: "llama".into(),
         scores: Some((0..tokens.len()).map(|i| -(i as f32)).collect()),
-        tokens,
+        tokens: StrArray::from_strs(tokens).unwrap(),
         token_type: Some(types.collect()),
         add_space_prefix: Some(false),
         bos_token_id: Some(1),

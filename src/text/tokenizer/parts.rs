@@ -96,6 +96,7 @@ impl Tokenizer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gguf::StrArray;
     use crate::limits::Limits;
     use crate::text::{EncodeOptions, VocabSource};
 
@@ -110,7 +111,7 @@ mod tests {
             Some([0.0; 4].into_iter().chain([3.0, 3.0, 2.0, 1.0, 1.0, 2.0, 1.0, 2.0]).chain([0.0; 256]).collect());
         let source = VocabSource {
             model: "llama".into(),
-            tokens,
+            tokens: StrArray::from_strs(tokens).unwrap(),
             token_type,
             scores,
             bos_token_id: Some(1),

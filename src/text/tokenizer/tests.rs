@@ -1,5 +1,6 @@
 use super::*;
 use crate::ErrorKind;
+use crate::gguf::StrArray;
 
 const PLAIN: EncodeOptions = EncodeOptions { add_special: false, parse_special: false };
 const FULL: EncodeOptions = EncodeOptions { add_special: true, parse_special: true };
@@ -12,8 +13,8 @@ fn bpe() -> VocabSource {
         model: "gpt2".into(),
         pre: Some("gpt-2".into()),
         token_type: Some((0..tokens.len()).map(|id| if matches!(id, 256 | 257) { 3 } else { 1 }).collect()),
-        tokens,
-        merges: ["h e", "l l", "he ll", "hell o", "Ġ w"].map(String::from).to_vec(),
+        tokens: StrArray::from_strs(tokens).unwrap(),
+        merges: StrArray::from_strs(["h e", "l l", "he ll", "hell o", "Ġ w"]).unwrap(),
         bos_token_id: Some(256),
         eos_token_id: Some(257),
         add_bos_token: Some(true),
@@ -35,11 +36,17 @@ fn spm() -> VocabSource {
     }
     VocabSource {
         model: "llama".into(),
-        tokens,
+        tokens: StrArray::from_strs(tokens).unwrap(),
         scores: Some(scores),
         token_type: Some(types),
         ..VocabSource::default()
     }
+}
+
+fn edit(list: &mut StrArray, change: impl FnOnce(&mut Vec<String>)) {
+    let mut texts = list.iter().map(String::from).collect();
+    change(&mut texts);
+    *list = StrArray::from_strs(texts).unwrap();
 }
 
 fn build(source: &VocabSource) -> Tokenizer {
@@ -86,7 +93,7 @@ fn control_tokens_are_written_only_on_request() {
 #[test]
 fn a_merge_without_a_token_is_spelled_by_its_ascii_bytes() {
     let mut source = bpe();
-    source.merges = ["h i", "é x"].map(String::from).to_vec();
+    source.merges = StrArray::from_strs(["h i", "é x"]).unwrap();
     let t = build(&source);
     assert_eq!(texts(&t, "hi", PLAIN), ["h", "i"]);
 }
@@ -94,7 +101,7 @@ fn a_merge_without_a_token_is_spelled_by_its_ascii_bytes() {
 #[test]
 fn ignore_merges_takes_a_whole_word_that_merging_could_not_reach() {
     let mut source = bpe();
-    source.merges.retain(|m| m != "hell o");
+    edit(&mut source.merges, |merges| merges.retain(|m| m != "hell o"));
     assert_eq!(texts(&build(&source), "hello", PLAIN), ["hell", "o"]);
     source.pre = Some("llama-bpe".into());
     assert_eq!(texts(&build(&source), "hello", PLAIN), ["hello"]);
@@ -122,13 +129,13 @@ fn spm_merges_by_score_with_byte_fallback_and_a_leading_blank() {
 fn spm_without_byte_tokens_falls_back_to_unknown_or_says_so() {
     let source = |special: &[&str]| VocabSource {
         model: "llama".into(),
-        tokens: special.iter().copied().chain(["a", "▁"]).map(String::from).collect(),
+        tokens: StrArray::from_strs(special.iter().chain(&["a", "▁"])).unwrap(),
         add_space_prefix: Some(false),
         ..VocabSource::default()
     };
     assert_eq!(texts(&build(&source(&["<unk>"])), "aé", PLAIN), ["a", "<unk>", "<unk>"]);
     let mut none = source(&[]);
-    none.tokens.remove(1);
+    edit(&mut none.tokens, |tokens| tokens.truncate(1));
     let t = build(&none);
     assert_eq!(t.encode("a", PLAIN).unwrap(), [0]);
     // One token: the trainer's numbers 1 and 2 do not exist here, 0 does.
@@ -138,17 +145,22 @@ fn spm_without_byte_tokens_falls_back_to_unknown_or_says_so() {
 #[test]
 fn hostile_vocabularies_are_refused_with_the_reason() {
     use ErrorKind::{Format, Unsupported};
-    refused(|s| s.tokens.clear(), bpe(), Format, "empty");
-    refused(|s| s.tokens[3] = "hello".into(), bpe(), Format, "tokens 3 and 261 have the same text");
+    refused(|s| s.tokens = StrArray::default(), bpe(), Format, "empty");
+    refused(
+        |s| edit(&mut s.tokens, |tokens| tokens[3] = "hello".into()),
+        bpe(),
+        Format,
+        "tokens 3 and 261 have the same text",
+    );
     refused(|s| s.token_type = Some(vec![1; 5]), bpe(), Format, "token_type has 5 entries");
     refused(|s| s.scores = Some(vec![0.0]), spm(), Format, "scores has 1 entries");
     refused(|s| s.scores.as_mut().unwrap()[9] = f32::NAN, spm(), Format, "token 9");
-    refused(|s| s.merges.clear(), bpe(), Format, "no merges");
-    refused(|s| s.merges.push("nopair".into()), bpe(), Format, "merge 5");
-    refused(|s| s.tokens[5] = "<0x-1>".into(), spm(), Format, "token 5");
-    refused(|s| s.tokens[5] = "<0x+1>".into(), spm(), Format, "token 5");
-    refused(|s| s.tokens[5] = "<0x".into(), spm(), Format, "token 5");
-    refused(|s| s.tokens[5] = "<0x€>".into(), spm(), Format, "token 5");
+    refused(|s| s.merges = StrArray::default(), bpe(), Format, "no merges");
+    refused(|s| s.merges.push("nopair").unwrap(), bpe(), Format, "merge 5");
+    refused(|s| edit(&mut s.tokens, |tokens| tokens[5] = "<0x-1>".into()), spm(), Format, "token 5");
+    refused(|s| edit(&mut s.tokens, |tokens| tokens[5] = "<0x+1>".into()), spm(), Format, "token 5");
+    refused(|s| edit(&mut s.tokens, |tokens| tokens[5] = "<0x".into()), spm(), Format, "token 5");
+    refused(|s| edit(&mut s.tokens, |tokens| tokens[5] = "<0x€>".into()), spm(), Format, "token 5");
     refused(|s| s.bos_token_id = Some(1 << 20), bpe(), Format, "bos_token_id is 1048576");
     refused(|s| s.eos_token_id = Some(u32::MAX), bpe(), Format, "eos_token_id");
     refused(|s| s.fim_pad_token_id = Some(263), bpe(), Format, "fim_pad_token_id");
@@ -169,9 +181,9 @@ fn hostile_vocabularies_are_refused_with_the_reason() {
 fn odd_vocabularies_still_work() {
     // Types of unknown numbers, an empty token, infinite scores, merges of texts that no token has.
     let mut source = bpe();
-    source.tokens.extend(["", "odd"].map(String::from));
+    edit(&mut source.tokens, |tokens| tokens.extend(["", "odd"].map(String::from)));
     source.token_type = Some((0..source.tokens.len()).map(|i| if i < 256 { 1 } else { i as i32 * 1000 }).collect());
-    source.merges.extend(["zz yy", "  b", "h e"].map(String::from));
+    edit(&mut source.merges, |merges| merges.extend(["zz yy", "  b", "h e"].map(String::from)));
     let t = build(&source);
     assert_eq!(t.decode(&t.encode("hello odd  b", PLAIN).unwrap(), true).len(), "odd  b".len() + 1);
     let mut source = spm();
@@ -202,7 +214,7 @@ fn a_text_above_the_cap_is_an_error() {
 #[test]
 fn phi3_files_type_end_as_end_of_generation() {
     let mut source = spm();
-    source.tokens.extend(["<|end|>", "<|endoftext|>", "<|return|>"].map(String::from));
+    edit(&mut source.tokens, |tokens| tokens.extend(["<|end|>", "<|endoftext|>", "<|return|>"].map(String::from)));
     source.token_type.as_mut().unwrap().extend([4, 3, 1]);
     source.scores.as_mut().unwrap().extend([0.0; 3]);
     let t = build(&source);
@@ -211,7 +223,7 @@ fn phi3_files_type_end_as_end_of_generation() {
         t.is_eog(id("<|end|>")) && t.is_control(id("<|end|>")) && t.is_eog(id("<|endoftext|>")) && t.is_eog(id("</s>"))
     );
     // With the calls of the harmony format, `<|end|>` only ends a message.
-    source.tokens.push("<|call|>".into());
+    source.tokens.push("<|call|>").unwrap();
     source.token_type.as_mut().unwrap().push(3);
     source.scores.as_mut().unwrap().push(0.0);
     let t = build(&source);
