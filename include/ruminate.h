@@ -981,6 +981,10 @@ typedef struct rum_method_options {
     uint64_t tool_ms;
     // Bytes of what a tool says that the model reads, from 100 to 65,536; the rest is cut. Default: 2,000.
     uint64_t tool_bytes;
+    // The operations of `graph-of-thoughts`: a JSON list of `generate`, `score`, `keep_best`, `aggregate` and `refine`, each with the
+    // places of those that it follows, such as `[{"operation": "generate", "n": 4}, {"operation": "score", "samples": 2, "after":
+    // [0]}, {"operation": "keep_best", "n": 1, "after": [1]}]`; or no text for the usual ones.
+    struct rum_str graph;
 } rum_method_options;
 
 // What a run goes on from. Fill it with `rum_prompt_init`. Everything in it is copied when the run starts.
@@ -1339,6 +1343,8 @@ typedef struct rum_collection {
     uint32_t strategy;
     // 0.
     uint32_t reserved;
+    // How a question is put, instead of `strategy`: one of a single prompt, such as `few-shot`; or NULL.
+    const struct rum_method *method;
 } rum_collection;
 
 // A question with a known answer. Set `struct_size` first.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ruminate::engine::{Backend, SamplerParams, Tap};
 use ruminate::learn::{self, CollectParams, Labels, Origin, Recorder, RowWriter};
+use ruminate::reason::Strategy;
 use ruminate::reward::verify::Number;
 use ruminate::search::SearchParams;
 use serde_json::json;
@@ -15,9 +16,10 @@ use crate::collect::{Asked, Collect, HostVerifier, Right};
 use crate::governor::Governor;
 use crate::host::{Host, rum_drop_fn};
 use crate::judge_host::rum_verify_fn;
+use crate::method::{Method, rum_method};
 use crate::pairing::{self, rum_pairing};
 use crate::preferences::{Preferences, rum_preferences};
-use crate::prompt::{Prompt, rum_prompt, rum_prompt_kind, strategy};
+use crate::prompt::{self, Prompt, rum_prompt, rum_prompt_kind};
 use crate::run::rum_run;
 use crate::run_start::{Options, rum_run_options};
 use crate::session::{Motor, Session, rum_session};
@@ -90,11 +92,13 @@ pub struct rum_collection {
     pub strategy: u32,
     /// 0.
     pub reserved: u32,
+    /// How a question is put, instead of `strategy`: one of a single prompt, such as `few-shot`; or NULL.
+    pub method: *const rum_method,
 }
 
 // SAFETY: `repr(C)`; whole numbers, floats and pointers, without padding.
 unsafe impl Struct for rum_collection {
-    const FIRST: usize = 40 + 12 * size_of::<usize>();
+    const FIRST: usize = 40 + 13 * size_of::<usize>();
 
     fn initial() -> Self {
         Self {
@@ -115,6 +119,7 @@ unsafe impl Struct for rum_collection {
             top_p: 1.0,
             strategy: 0,
             reserved: 0,
+            method: std::ptr::null(),
         }
     }
 }
@@ -159,9 +164,13 @@ pub unsafe extern "C" fn rum_run_collect(
         let session = call.object::<Session>(session)?;
         let session = &session.value;
         // SAFETY: the caller's promise.
-        let questions =
-            unsafe { read_questions(call, session, questions, n_questions, asked.strategy, verifier.is_some()) }?;
-        let params = params(&asked)?;
+        let questions = unsafe { read_questions(call, session, questions, n_questions, &asked, verifier.is_some()) }?;
+        let method = call.optional::<Method>(asked.method)?;
+        let strategy = match &method {
+            Some(method) => method.value.strategy(),
+            None => prompt::strategy(asked.strategy)?,
+        };
+        let params = params(&asked, strategy)?;
         // SAFETY: the caller's promise.
         let pairing = unsafe { pairing::read(asked.pairing) }?;
         let pairs = call.optional::<Preferences>(asked.pairs)?;
@@ -171,7 +180,7 @@ pub unsafe extern "C" fn rum_run_collect(
         let taps = unsafe { taps(&asked, motor.engine.info().n_layer) }?;
         let recorder = Recorder::new(taps.clone())?;
         // SAFETY: the caller's promise.
-        let rows = unsafe { open_rows(&asked, session, &motor, &params, taps) }?;
+        let rows = unsafe { open_rows(&asked, session, &motor, &params, strategy, taps) }?;
         let model = Arc::clone(&session.model);
         let governor = Governor::new(options.power.take(), None);
         let work = Collect {
@@ -199,7 +208,7 @@ unsafe fn read_questions(
     session: &Session,
     questions: *const *const rum_question,
     n: usize,
-    strategy_number: u32,
+    asked: &rum_collection,
     by_host: bool,
 ) -> Result<Vec<Asked>, Failure> {
     if n == 0 || n > MOST {
@@ -214,7 +223,8 @@ unsafe fn read_questions(
         // SAFETY: the caller's promise.
         let (text, answer) = unsafe { (question.text.read("a question")?, question.answer.read("an answer")?) };
         let kind = rum_prompt_kind::RUM_PROMPT_QUESTION as u32;
-        let prompt = rum_prompt { kind, strategy: strategy_number, text: question.text, ..rum_prompt::initial() };
+        let (strategy, method) = (asked.strategy, asked.method);
+        let prompt = rum_prompt { kind, strategy, method, text: question.text, ..rum_prompt::initial() };
         // SAFETY: a whole struct whose text was read.
         let prompt =
             unsafe { Prompt::read_single(call, model, &prompt) }.map_err(|e| e.context(&format!("question {i}")))?;
@@ -234,10 +244,10 @@ unsafe fn read_questions(
     Ok(read)
 }
 
-fn params(asked: &rum_collection) -> Result<SearchParams, Failure> {
+fn params(asked: &rum_collection, strategy: &dyn Strategy) -> Result<SearchParams, Failure> {
     let sampler = SamplerParams { temperature: asked.temperature, top_p: asked.top_p, ..SamplerParams::default() };
     let n = usize::try_from(asked.n).unwrap_or(usize::MAX);
-    let stop_at_answer = strategy(asked.strategy)?.stop_at_answer();
+    let stop_at_answer = strategy.stop_at_answer();
     let params = SearchParams { stop_at_answer, ..learn::sampling(n, sampler, asked.max_tokens, asked.seed) };
     params.validate()?;
     Ok(params)
@@ -282,6 +292,7 @@ unsafe fn open_rows(
     session: &Session,
     motor: &Motor,
     params: &SearchParams,
+    strategy: &dyn Strategy,
     taps: Vec<Tap>,
 ) -> Result<Option<RowWriter>, Failure> {
     // SAFETY: the caller's promise.
@@ -297,10 +308,15 @@ unsafe fn open_rows(
         "max_tokens": params.max_tokens,
         "seed": params.seed,
         "step": params.step,
-        "strategy": strategy(asked.strategy)?.name(),
+        "strategy": strategy.name(),
         "n_ctx": info.n_ctx,
         "kv": session.kv_name,
     });
+    if !asked.method.is_null() {
+        // Its examples decide what is sampled; one question stands for all.
+        let words = strategy.messages("?").into_iter().map(|message| [message.role, message.content]);
+        settings["prompt"] = words.collect::<Vec<_>>().into();
+    }
     let backend = &session.model.value.backend;
     if *backend != Backend::Native {
         // Samples of two engines are never mixed in one file.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ruminate::Limits;
 use ruminate::reason::tools::{Tool as Callable, ToolLimits, Toolbox};
-use ruminate::reason::{ALL, AnyStrategy, FewShot, Inquiry, Memory, Prompts, Resources, Shot, Strategy};
+use ruminate::reason::{
+    ALL, AnyStrategy, FewShot, Graph, GraphOfThoughts, Inquiry, Memory, Prompts, Resources, Shot, Strategy,
+};
 use ruminate::search::SearchParams;
 use ruminate::storage::read_capped;
 use serde_json::{Value, json};
@@ -48,11 +50,15 @@ pub struct rum_method_options {
     pub tool_ms: u64,
     /// Bytes of what a tool says that the model reads, from 100 to 65,536; the rest is cut. Default: 2,000.
     pub tool_bytes: u64,
+    /// The operations of `graph-of-thoughts`: a JSON list of `generate`, `score`, `keep_best`, `aggregate` and `refine`, each with the
+    /// places of those that it follows, such as `[{"operation": "generate", "n": 4}, {"operation": "score", "samples": 2, "after":
+    /// [0]}, {"operation": "keep_best", "n": 1, "after": [1]}]`; or no text for the usual ones.
+    pub graph: rum_str,
 }
 
 // SAFETY: `repr(C)`; whole numbers and pointers, without padding.
 unsafe impl Struct for rum_method_options {
-    const FIRST: usize = 24 + 11 * size_of::<usize>();
+    const FIRST: usize = 24 + 13 * size_of::<usize>();
 
     fn initial() -> Self {
         let limits = ToolLimits::default();
@@ -67,6 +73,7 @@ unsafe impl Struct for rum_method_options {
             n_shots: 4,
             tool_ms: limits.wall.as_millis() as u64,
             tool_bytes: limits.output_bytes as u64,
+            graph: rum_str::NONE,
         }
     }
 }
@@ -151,7 +158,15 @@ unsafe fn made(call: &Call, options: &rum_method_options) -> Result<Method, Fail
         let text = String::from_utf8(bytes).map_err(not_text)?;
         examples.extend(read_shots(&text).map_err(|failure| failure.context(path))?);
     }
-    let strategy = choose(name, examples, usize::try_from(options.n_shots).unwrap_or(usize::MAX))?;
+    // SAFETY: the caller's promise.
+    let graph = unsafe { options.graph.read("graph") }?;
+    let strategy = match (graph, name) {
+        ("", _) => choose(name, examples, usize::try_from(options.n_shots).unwrap_or(usize::MAX))?,
+        (_, GraphOfThoughts::NAME) if examples.is_empty() => {
+            AnyStrategy::made(GraphOfThoughts::with(Graph::from_json(graph)?))
+        }
+        _ => return Err(Failure::invalid(format!("a graph goes with {} alone", GraphOfThoughts::NAME))),
+    };
     let prompts = if prompts.is_empty() { Prompts::default() } else { Prompts::from_folder(Path::new(prompts))? };
     // SAFETY: the caller's promise.
     let tools = unsafe { read_tools(call, options.tools, options.n_tools) }?;

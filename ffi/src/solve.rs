@@ -120,6 +120,7 @@ impl Solve {
         header.strategy = self.prompt.strategy.map(str::to_owned);
         if let Some(method) = &self.prompt.method {
             header.prompts = method.value.prompts().changed().clone();
+            header.strategy_detail = method.value.strategy().detail();
             header.tools = method.value.tools().to_vec();
         }
         header.judge = self.judge.as_ref().map(|(name, _)| JudgeRecord { name: name.clone() });

@@ -27,6 +27,13 @@ typedef struct set {
     const rum_question *pointers[QUESTIONS];
 } set;
 
+static rum_str str(const char *text) {
+    rum_str made;
+    made.ptr = text;
+    made.len = NUL;
+    return made;
+}
+
 static const rum_question *const *ask(set *s) {
     int i;
     for (i = 0; i < QUESTIONS; i++) {
@@ -65,6 +72,38 @@ static void collected(rum_run *run, uint32_t stop, const char *figure) {
     if (strstr(result.text.ptr, figure) == NULL) fprintf(stderr, "%s\n", result.text.ptr);
     CHECK(strstr(result.text.ptr, figure) != NULL);
     OK(rum_run_free(run));
+}
+
+/* The words around a question are part of what a file's rows were drawn with. */
+static void methods_put_the_questions(rum_session *session, set *s, const char *rows) {
+    rum_collection collection = few(rows);
+    rum_method_options options;
+    rum_method *few_shot = NULL, *other = NULL, *plan = NULL;
+    rum_run *run = NULL;
+    OK(rum_method_options_init(&options, sizeof options));
+    options.name = str("few-shot");
+    options.shots = str("{\"question\": \"What is 3 + 4?\", \"answer\": \"3+4=7\\n#### 7\"}");
+    OK(rum_method_new(&options, &few_shot));
+    options.shots = str("{\"question\": \"What is 3 + 5?\", \"answer\": \"3+5=8\\n#### 8\"}");
+    OK(rum_method_new(&options, &other));
+    options.name = str("plan");
+    options.shots = str("");
+    OK(rum_method_new(&options, &plan));
+    collection.method = few_shot;
+    OK(rum_run_collect(session, ask(s), 2, &collection, NULL, &run));
+    OK(rum_method_free(few_shot));
+    collected(run, RUM_STOP_FINISHED, "\"questions\":2,");
+    run = NULL;
+    collection.method = other;
+    INVALID(rum_run_collect(session, ask(s), 3, &collection, NULL, &run));
+    collection.rows = str("");
+    collection.method = plan;
+    INVALID(rum_run_collect(session, ask(s), 2, &collection, NULL, &run));
+    CHECK(run == NULL && strstr(rum_last_error(), "plan") != NULL);
+    collection.method = few_shot;
+    MISUSE(rum_run_collect(session, ask(s), 2, &collection, NULL, &run));
+    OK(rum_method_free(other));
+    OK(rum_method_free(plan));
 }
 
 static void rows_are_collected(rum_session *session, set *s, const char *rows) {
@@ -260,11 +299,15 @@ void test_collect(const paths *p) {
     rum_model *model = open_model(p);
     rum_session *session = new_session(model);
     static set s;
-    char rows[512];
+    char rows[512], shot_rows[512];
     snprintf(rows, sizeof rows, "%s/rows", p->scratch);
     /* Of an earlier run of this program. */
     (void)remove(rows);
     rows_are_collected(session, &s, rows);
+    snprintf(shot_rows, sizeof shot_rows, "%s/shot_rows", p->scratch);
+    (void)remove(shot_rows);
+    methods_put_the_questions(session, &s, shot_rows);
+    CHECK(remove(shot_rows) == 0);
     pairs_are_collected(model, session, &s);
     collecting_is_cancelled_and_checked(session, &s);
     a_head_is_fitted(model, rows, p);

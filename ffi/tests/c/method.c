@@ -99,6 +99,20 @@ static void methods_are_refused(const paths *p) {
     INVALID(made(&options));
     CHECK(remove(path) == 0);
 
+    options = named("graph-of-thoughts");
+    options.graph = str("[{\"operation\": \"generate\", \"n\": 2}, {\"operation\": \"refine\", \"after\": [0]}]");
+    OK(made(&options));
+    options.shots = str(shots);
+    INVALID(made(&options));
+    options.shots = str("");
+    options.graph = str("[{\"operation\": \"refine\", \"after\": [0]}]");
+    INVALID(made(&options));
+    options.graph = str("[{\"operation\": ");
+    CHECK(made(&options) == RUM_ERR_FORMAT || made(&options) == RUM_ERR_INVALID_ARGUMENT);
+    options.name = str("plan");
+    options.graph = str("[]");
+    INVALID(made(&options));
+
     options = named("plan");
     options.prompts = str("/no/such/folder");
     CHECK(made(&options) == RUM_ERR_IO);

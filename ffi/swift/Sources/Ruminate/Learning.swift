@@ -209,12 +209,14 @@ public struct Sampling: Sendable {
     public var rows: String?
     /// Gets preference pairs.
     public var pairs: Preferences?
+    /// How a question is put: a method of a single prompt.
+    public var method: Method?
     /// Whether a solution is right; without it, answers are compared.
     public var verify: (@Sendable (Judge.Solution) throws -> Bool)?
 
     public init(
         data: String, n: Int = 16, maxTokens: Int = 512, seed: UInt64 = 0, rows: String? = nil, pairs: Preferences? = nil,
-        verify: (@Sendable (Judge.Solution) throws -> Bool)? = nil
+        method: Method? = nil, verify: (@Sendable (Judge.Solution) throws -> Bool)? = nil
     ) {
         self.data = data
         self.n = n
@@ -222,6 +224,7 @@ public struct Sampling: Sendable {
         self.seed = seed
         self.rows = rows
         self.pairs = pairs
+        self.method = method
         self.verify = verify
     }
 
@@ -234,6 +237,7 @@ public struct Sampling: Sendable {
         raw.max_tokens = UInt64(maxTokens)
         raw.seed = seed
         raw.pairs = pairs?.handle.raw
+        raw.method = method?.handle.raw
         if let verify {
             raw.verify = VerifyBox.call
             raw.user = Unmanaged.passRetained(VerifyBox(verify)).toOpaque()

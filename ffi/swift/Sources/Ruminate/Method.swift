@@ -20,6 +20,8 @@ public final class Method: Sendable {
         public var toolMilliseconds = 2_000
         /// Bytes of what a tool says that the model reads.
         public var toolBytes = 2_000
+        /// The operations of `graph-of-thoughts` as a JSON list; the usual ones without it.
+        public var graph: String?
 
         public init() {}
     }
@@ -33,6 +35,7 @@ public final class Method: Sendable {
         made.shots = texts.str(options.shots)
         made.shots_path = texts.str(options.shotsPath)
         made.prompts = texts.str(options.prompts)
+        made.graph = texts.str(options.graph)
         made.n_shots = UInt64(options.shotCount)
         made.tool_ms = UInt64(options.toolMilliseconds)
         made.tool_bytes = UInt64(options.toolBytes)
