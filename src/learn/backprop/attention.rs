@@ -75,6 +75,7 @@ impl<'a> Attention<'a> {
         for segment in self.forest.segments() {
             let path = Path::new(self, segment, head, q, k, v);
             for first in (0..path.len()).step_by(BLOCK) {
+                self.on.interrupt.check()?;
                 let (weights, seen) = path.weights(first)?;
                 let queries = first..(first + BLOCK).min(path.len());
                 let rows = (segment.rows.start + queries.start) * dim..(segment.rows.start + queries.end) * dim;
@@ -98,6 +99,7 @@ impl<'a> Attention<'a> {
             let d_out = gather(d_out, std::slice::from_ref(&segment.rows), self.config.n_embd_q(), head, dim);
             let (mut dk_path, mut dv_path) = (vec![0.0; path.k.len()], vec![0.0; path.v.len()]);
             for first in (0..path.len()).step_by(BLOCK) {
+                self.on.interrupt.check()?;
                 let (weights, seen) = path.weights(first)?;
                 let queries = first..(first + BLOCK).min(path.len());
                 let (n, mine) = (queries.len(), queries.start * dim..queries.end * dim);
