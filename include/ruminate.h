@@ -259,10 +259,12 @@ enum rum_log_level
  {
     // Nothing at all.
     RUM_LOG_OFF = 0,
-    // A call that breaks the contract (a stale handle), or a fault inside the library.
+    // A call that breaks the contract (a stale handle), a fault inside the library, or an error of llama.cpp.
     RUM_LOG_ERROR = 1,
-    // Models opened, runs started and ended.
+    // Models opened, runs started and ended; warnings of llama.cpp.
     RUM_LOG_INFO = 2,
+    // All that llama.cpp says while it loads and runs, in builds with it: hundreds of lines for a model.
+    RUM_LOG_DEBUG = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1683,6 +1685,21 @@ rum_status rum_model_estimate(const char *path,
                               size_t path_len,
                               const struct rum_session_options *options,
                               struct rum_estimate *estimate);
+
+// What a session of the model at `path` would take on each device, before anything is loaded: `RUM_BACKEND_LLAMA`'s own plan, to which
+// drivers add something. Of `options` the backend, the layers and the devices are read, and nothing is called; `session` may be NULL for
+// the defaults.
+//
+// One JSON object: `fits`, and `devices`, an array of objects with `name`, `gpu`, `weights_bytes`, `kv_bytes`, `scratch_bytes`,
+// `total_bytes`, `free_bytes` and `fits` (null where a device does not tell what is free). The caller frees `out`. From any thread.
+// Errors: `RUM_ERR_UNSUPPORTED` for `RUM_BACKEND_NATIVE`, which `rum_model_estimate` prices, in a build without llama.cpp and for a file
+// that it refuses; `RUM_ERR_INVALID_ARGUMENT` for a device that there is not.
+RUM_MUST_USE
+rum_status rum_model_estimate_json(const char *path,
+                                   size_t path_len,
+                                   const struct rum_model_options *options,
+                                   const struct rum_session_options *session,
+                                   struct rum_text **out);
 
 // A judge of a `rum_judge_kind`. The caller frees `out`.
 RUM_MUST_USE rum_status rum_judge_new(uint32_t kind, struct rum_judge **out);

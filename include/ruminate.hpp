@@ -357,6 +357,12 @@ public:
         rum_status status = rum_model_estimate(detail::data(path), path.size(), &options, &tree);
         return detail::give(status, tree);
     }
+    /* What a session would take on each device, as JSON; see rum_model_estimate_json. */
+    static result<std::string> estimate_devices(std::string_view path, const model_options &options, const session_options &session = {}) {
+        rum_text *text = nullptr;
+        rum_status status = rum_model_estimate_json(detail::data(path), path.size(), &options, &session, &text);
+        return detail::give(status, status == RUM_OK ? detail::take(text) : std::string());
+    }
     result<rum_model_info> info() const {
         rum_model_info info{};
         info.struct_size = sizeof info;

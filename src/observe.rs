@@ -87,6 +87,26 @@ pub enum Event<'a> {
         /// The node's number.
         node: u64,
     },
+    /// A backend logged a line; see `engine::observe_log`.
+    Log {
+        /// How much it matters.
+        level: LogLevel,
+        /// The line, without its end.
+        text: &'a str,
+    },
+}
+
+/// How much a line of a backend's log matters; what matters more comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What makes a call fail.
+    Error,
+    /// What may not be as it was meant.
+    Warning,
+    /// What was found and chosen.
+    Info,
+    /// Details for the backend's developers.
+    Debug,
 }
 
 /// Ends work early when asked, from any thread. Clones share one flag.

@@ -5,16 +5,19 @@
 /// The crate stands outside the workspace, so its own tests run here.
 #[path = "../llama/src/layout.rs"]
 mod layout;
+#[allow(dead_code, reason = "only its own tests")]
+#[path = "../llama/src/lines.rs"]
+mod lines;
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use ruminate::engine::llama::{LlamaEngine, LlamaOptions};
+use ruminate::engine::llama::{LlamaEngine, LlamaModel, LlamaOptions};
 use ruminate::engine::native::NativeEngine;
-use ruminate::engine::{Batch, Branch, Engine, Rows, Tap, Want};
+use ruminate::engine::{Batch, Branch, Engine, Rows, Tap, Want, observe_log};
 use ruminate::gguf::Gguf;
 use ruminate::model::{Adapter, Config};
-use ruminate::observe::{CancelToken, Interrupt};
+use ruminate::observe::{CancelToken, Event, Interrupt, LogLevel};
 use ruminate::storage::LoadMode;
 use ruminate::{ErrorKind, Limits, Result};
 use support::tiny::{TINY, engine, tiny, tiny_path, tokens};
@@ -237,6 +240,65 @@ fn adapters_move_both_engines_alike_and_are_let_go() {
     assert!(engine.set_adapters(&[(Arc::new(other), 1.0)]).is_err(), "another architecture's");
 }
 
+/// llama.cpp lists adapters in the model that engines share.
+#[test]
+fn engines_of_one_model_change_adapters_side_by_side() {
+    let path = tiny_path("llama", "gguf");
+    let gguf = Gguf::open(&path, LoadMode::Mmap, &Limits::default()).unwrap();
+    let mut options = LlamaOptions::new(path);
+    (options.threads, options.n_ctx, options.branches) = (1, Some(64), 2);
+    options.devices = vec![std::env::var("RUMINATE_TEST_DEVICE").unwrap_or_else(|_| "CPU".into())];
+    let model = Arc::new(LlamaModel::load(&gguf, &options).unwrap());
+    let path = tiny_path("x", "gguf").with_file_name("../adapters/llama.gguf");
+    let adapter = Arc::new(Adapter::open(&path, model.config().unwrap(), &Limits::default()).unwrap());
+    let run = || {
+        let mut engine = LlamaEngine::new(&model, &options).unwrap();
+        let logits = |engine: &mut LlamaEngine, adapters: &[(Arc<Adapter>, f32)]| {
+            engine.set_adapters(adapters).unwrap();
+            let root = engine.root().unwrap();
+            let logits = extend(engine, &root, &[1, 2, 3]).unwrap();
+            engine.release(root);
+            logits
+        };
+        let (with, without) = (logits(&mut engine, &[(Arc::clone(&adapter), 1.0)]), logits(&mut engine, &[]));
+        let far = |a: &[Vec<f32>], b: &[Vec<f32>]| a.iter().zip(b).map(|(a, b)| distance(a, b)).fold(0.0, f32::max);
+        assert!(far(&with, &without) > 0.01);
+        for _ in 0..20 {
+            assert!(far(&logits(&mut engine, &[(Arc::clone(&adapter), 1.0)]), &with) < 1e-4);
+            assert!(far(&logits(&mut engine, &[]), &without) < 1e-4);
+        }
+    };
+    std::thread::scope(|scope| [scope.spawn(run), scope.spawn(run)].map(|thread| thread.join().unwrap()));
+}
+
+#[test]
+fn what_llama_cpp_logs_goes_to_the_observer() {
+    let seen: Arc<Mutex<Vec<(LogLevel, String)>>> = Arc::default();
+    let keep = Arc::clone(&seen);
+    observe_log(Some(Arc::new(move |event: &Event<'_>| {
+        let Event::Log { level, text } = event else { return };
+        keep.lock().unwrap().push((*level, (*text).to_owned()));
+        // What the observer itself has logged would have no end.
+        drop(LlamaEngine::load(
+            &Gguf::open(&tiny_path("qwen3", "gguf"), LoadMode::Mmap, &Limits::default()).unwrap(),
+            &LlamaOptions::new("/no/such/file/of/the/observer"),
+        ));
+    })));
+    drop(llama("qwen3"));
+    assert!(opened("qwen3", |o| o.path = "/no/such/file".into()).is_err());
+    observe_log(None);
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let has = |level, part: &str| seen.iter().any(|(l, text)| *l == level && text.contains(part));
+    assert!(has(LogLevel::Info, "qwen3") && has(LogLevel::Error, "/no/such/file"), "{seen:?}");
+    assert!(!has(LogLevel::Error, "observer"), "{seen:?}");
+    assert!(seen.iter().all(|(_, text)| !text.is_empty() && !text.contains('\n')), "{seen:?}");
+    let held = Arc::new(());
+    let inner = Arc::clone(&held);
+    observe_log(Some(Arc::new(move |_: &Event<'_>| assert_eq!(*inner, ()))));
+    observe_log(None);
+    assert_eq!(Arc::strong_count(&held), 1, "it was let go");
+}
+
 /// Branches that share most of their tokens, one of which left their common part in the middle.
 fn grown(engine: &mut LlamaEngine) -> Vec<Branch> {
     let n_vocab = engine.info().n_vocab;
@@ -425,4 +487,55 @@ fn estimate_prices_each_device() {
     assert_eq!(bytes("total_bytes"), bytes("weights_bytes") + bytes("kv_bytes") + bytes("scratch_bytes"));
     let output = command.arg("--gpu-layers").arg("x").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// A search that Ctrl-C ended goes on in another process, with the keys and values that llama.cpp had.
+#[test]
+#[cfg(all(feature = "cli", unix))]
+fn an_interrupted_search_goes_on_where_it_stood() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Output, Stdio};
+
+    const QUESTION: &str = "Leah has $45 and buys 2 toys for $9 each. How many dollars does Leah have left?";
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("search.bin");
+    let solve = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ruminate"));
+        let device = std::env::var("RUMINATE_TEST_DEVICE").unwrap_or_else(|_| "CPU".into());
+        command.env("XDG_CACHE_HOME", folder.path()).args([
+            "solve",
+            QUESTION,
+            "--backend",
+            "llama",
+            "--device",
+            &device,
+        ]);
+        command.args(["--model", "models/abacus-q8_0.gguf", "--n", "48", "--early-stop", "never", "--width", "8"]);
+        command
+    };
+    let document = |output: Output| -> serde_json::Value {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let whole = document(solve().arg("--json").output().unwrap());
+    let mut child =
+        solve().arg("--checkpoint").arg(&file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).unwrap();
+    assert!(first.starts_with("branch "), "{first}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    stdout.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "it ended before it could be interrupted");
+    assert!(file.is_file());
+    let ours = ["solve", QUESTION, "--n", "48", "--early-stop", "never", "--width", "8", "--checkpoint"];
+    let other = Command::new(env!("CARGO_BIN_EXE_ruminate")).args(ours).arg(&file).output().unwrap();
+    assert!(!other.status.success(), "our own engine does not go on with it");
+    assert!(file.is_file());
+    let resumed = document(solve().args(["--json", "--checkpoint"]).arg(&file).output().unwrap());
+    // Keys and values come back to other cells, which are added up in another order: the texts of samples may part.
+    assert_eq!(resumed["answer"], whole["answer"]);
+    assert_eq!(resumed["usage"]["recomputed_tokens"], 0);
+    assert_eq!(resumed["candidates"].as_array().map(Vec::len), whole["candidates"].as_array().map(Vec::len));
+    assert!(!file.exists(), "a search that ended leaves no file");
 }

@@ -5,15 +5,19 @@ use std::path::Path;
 
 use ruminate::Limits;
 use ruminate::engine::native::NativeEngine;
+use ruminate::engine::{Backend, Footprint, Network};
 use ruminate::gguf::Gguf;
 use ruminate::model::Config;
 use ruminate::storage::LoadMode;
+use serde_json::{Value, json};
 
-use crate::call::entry;
+use crate::backend;
+use crate::call::{clear, entry};
+use crate::model_open::rum_model_options;
 use crate::session::{native_options, rum_session_options};
 use crate::sized::{self, Struct};
 use crate::status::{Failure, rum_status};
-use crate::text;
+use crate::text::{self, rum_text};
 
 /// Bytes that a session would take, and the tree that it is asked about.
 #[repr(C)]
@@ -97,6 +101,60 @@ pub unsafe extern "C" fn rum_model_estimate(
         unsafe { sized::write(estimate, size, &priced) };
         Ok(())
     })
+}
+
+/// What a session of the model at `path` would take on each device, before anything is loaded: `RUM_BACKEND_LLAMA`'s own plan, to which
+/// drivers add something. Of `options` the backend, the layers and the devices are read, and nothing is called; `session` may be NULL for
+/// the defaults.
+///
+/// One JSON object: `fits`, and `devices`, an array of objects with `name`, `gpu`, `weights_bytes`, `kv_bytes`, `scratch_bytes`,
+/// `total_bytes`, `free_bytes` and `fits` (null where a device does not tell what is free). The caller frees `out`. From any thread.
+/// Errors: `RUM_ERR_UNSUPPORTED` for `RUM_BACKEND_NATIVE`, which `rum_model_estimate` prices, in a build without llama.cpp and for a file
+/// that it refuses; `RUM_ERR_INVALID_ARGUMENT` for a device that there is not.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rum_model_estimate_json(
+    path: *const c_char,
+    path_len: usize,
+    options: *const rum_model_options,
+    session: *const rum_session_options,
+    out: *mut *mut rum_text,
+) -> rum_status {
+    entry("rum_model_estimate_json", |_| {
+        // SAFETY: the caller's promise.
+        unsafe { clear(out) }?;
+        // SAFETY: the caller's promise.
+        let path = unsafe { text::read(path, path_len, "the path") }?;
+        // SAFETY: the caller's promise.
+        let options = unsafe { sized::read_or_initial(options, "the options") }?;
+        // SAFETY: the caller's promise.
+        let session = unsafe { sized::read_or_initial(session, "the session's options") }?;
+        // SAFETY: the caller's promise.
+        let backend = unsafe { backend::chosen(&options) }?;
+        let json = price_devices(Path::new(path), &backend, &session)?;
+        // SAFETY: the caller's promise; not NULL.
+        unsafe { text::hand_out(json.to_string(), out) }
+    })
+}
+
+fn price_devices(path: &Path, backend: &Backend, session: &rum_session_options) -> Result<Value, Failure> {
+    let gguf = Gguf::open(path, LoadMode::Mmap, &Limits::default())?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = Network::footprint(&gguf, Some(path), backend, &native_options(session, cores)?)?;
+    let device = |footprint: &Footprint| {
+        json!({
+            "name": footprint.device.name,
+            "gpu": footprint.device.gpu,
+            "weights_bytes": footprint.weights,
+            "kv_bytes": footprint.kv,
+            "scratch_bytes": footprint.scratch,
+            "total_bytes": footprint.total(),
+            "free_bytes": footprint.device.memory_free,
+            "fits": footprint.fits(),
+        })
+    };
+    let fits = all.iter().all(|footprint| footprint.fits() != Some(false));
+    Ok(json!({"fits": fits, "devices": all.iter().map(device).collect::<Vec<_>>()}))
 }
 
 fn price(path: &str, options: &rum_session_options, asked: rum_estimate) -> Result<rum_estimate, Failure> {

@@ -2,7 +2,10 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Once, PoisonError, RwLock};
+
+use ruminate::engine::observe_log;
+use ruminate::observe::{Event, LogLevel};
 
 use crate::call::entry;
 use crate::host::{Host, rum_drop_fn};
@@ -16,13 +19,15 @@ use crate::text::{Text, rum_str};
 pub enum rum_log_level {
     /// Nothing at all.
     RUM_LOG_OFF = 0,
-    /// A call that breaks the contract (a stale handle), or a fault inside the library.
+    /// A call that breaks the contract (a stale handle), a fault inside the library, or an error of llama.cpp.
     RUM_LOG_ERROR = 1,
-    /// Models opened, runs started and ended.
+    /// Models opened, runs started and ended; warnings of llama.cpp.
     RUM_LOG_INFO = 2,
+    /// All that llama.cpp says while it loads and runs, in builds with it: hundreds of lines for a model.
+    RUM_LOG_DEBUG = 3,
 }
 
-numbers!(rum_log_level, "log level": RUM_LOG_OFF, RUM_LOG_ERROR, RUM_LOG_INFO);
+numbers!(rum_log_level, "log level": RUM_LOG_OFF, RUM_LOG_ERROR, RUM_LOG_INFO, RUM_LOG_DEBUG);
 
 /// Takes a message of `level` (a `rum_log_level`); `message` is valid during the call only.
 ///
@@ -37,6 +42,8 @@ struct Sink {
 }
 
 static SINK: RwLock<Option<Arc<Sink>>> = RwLock::new(None);
+/// Backends are listened to from the first log on.
+static BACKENDS: Once = Once::new();
 
 thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
@@ -56,8 +63,20 @@ pub extern "C" fn rum_log_set(level: u32, log: rum_log_fn, user: *mut c_void, dr
         let old = std::mem::replace(&mut *SINK.write().unwrap_or_else(PoisonError::into_inner), sink);
         // The host's drop function must not run under the lock.
         std::mem::drop(old);
+        BACKENDS.call_once(|| observe_log(Some(Arc::new(pass_on))));
         Ok(())
     })
+}
+
+/// What a backend logs, to the host's function.
+fn pass_on(event: &Event<'_>) {
+    let Event::Log { level, text } = event else { return };
+    let level = match level {
+        LogLevel::Error => rum_log_level::RUM_LOG_ERROR,
+        LogLevel::Warning => rum_log_level::RUM_LOG_INFO,
+        LogLevel::Info | LogLevel::Debug => rum_log_level::RUM_LOG_DEBUG,
+    };
+    write(level, &format!("llama.cpp: {text}"));
 }
 
 /// Hands `message` to the host's function, if it wants it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
@@ -47,6 +47,8 @@ impl Adapter {
 
 impl Drop for Adapter {
     fn drop(&mut self) {
+        // It is taken out of the model's list, which another thread may be reading for its context.
+        let _making = self.model.making.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: contexts hold the adapters that they use, so none uses this one.
         unsafe { sys::llama_adapter_lora_free(self.raw()) }
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
@@ -74,6 +74,8 @@ pub struct Context {
     hooks: NonNull<Hooks>,
     model: Arc<Model>,
     adapters: Vec<Arc<Adapter>>,
+    /// The next pass plans its buffers, for which llama.cpp reads the model's list of adapters.
+    plans: bool,
     n_vocab: usize,
     n_embd: usize,
     n_cells: usize,
@@ -134,6 +136,7 @@ impl Context {
             raw,
             hooks,
             adapters: Vec::new(),
+            plans: false,
             n_vocab: model.n_vocab(),
             n_embd: model.n_embd(),
             n_cells,
@@ -251,6 +254,7 @@ impl Context {
             return Err(Error::new(ErrorKind::Load, format!("llama.cpp does not take the adapters: {errors}")));
         }
         self.adapters = adapters.iter().map(|(adapter, _)| Arc::clone(adapter)).collect();
+        self.plans = true;
         Ok(())
     }
 
@@ -317,10 +321,14 @@ impl Context {
             logits: outputs.as_mut_ptr(),
         };
         let mut message = [0 as c_char; 256];
+        let model = Arc::clone(&self.model);
+        let planning = self.plans.then(|| model.making.lock().unwrap_or_else(PoisonError::into_inner));
         // SAFETY: every array is as long as the batch says and lives during the call; the message is cut to its size.
         let decode =
             || unsafe { ruminate_llama_decode(self.raw.as_ptr(), &batch, message.as_mut_ptr(), message.len()) };
         let (code, errors) = log::with_errors(decode);
+        drop(planning);
+        self.plans = false;
         if code != EXCEPTION {
             return (code, errors);
         }

@@ -1,11 +1,17 @@
 // What of llama.cpp cannot be called from Rust: llama_decode lets C++ exceptions out (memory for a graph, a backend that fails), which
-// through Rust would end the process; sizes of buffers are told in C++ alone.
+// through Rust would end the process; sizes of buffers are told in C++ alone. Which file this code lies in is asked of the system.
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <map>
+
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <dlfcn.h>
+#endif
 
 struct llama_context;
 struct ggml_backend_buffer_type;
@@ -65,4 +71,28 @@ extern "C" int32_t ruminate_llama_buffers(const llama_context * context, ruminat
     } catch (...) {
         return -1;
     }
+}
+
+// Writes the path of the library or program that holds this code, in UTF-8, ended by a zero; 0, or -1 when it is not known or too long.
+extern "C" int32_t ruminate_llama_file(char * path, size_t size) noexcept {
+#ifdef _WIN32
+    HMODULE module = nullptr;
+    wchar_t wide[4096];
+    const DWORD flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+    if (!GetModuleHandleExW(flags, reinterpret_cast<LPCWSTR>(&ruminate_llama_file), &module)) {
+        return -1;
+    }
+    const DWORD n = GetModuleFileNameW(module, wide, 4096);
+    if (n == 0 || n == 4096) {
+        return -1;
+    }
+    return WideCharToMultiByte(CP_UTF8, 0, wide, -1, path, static_cast<int>(size), nullptr, nullptr) > 0 ? 0 : -1;
+#else
+    Dl_info info;
+    if (!dladdr(reinterpret_cast<const void *>(&ruminate_llama_file), &info) || !info.dli_fname) {
+        return -1;
+    }
+    const int n = std::snprintf(path, size, "%s", info.dli_fname);
+    return n > 0 && static_cast<size_t>(n) < size ? 0 : -1;
+#endif
 }

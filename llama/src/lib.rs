@@ -5,12 +5,14 @@
 //! [`Error`]. Nothing raw leaves this crate.
 
 mod adapter;
+mod backends;
 mod buffers;
 mod context;
 mod device;
 mod error;
 mod hooks;
 mod layout;
+mod lines;
 mod log;
 mod model;
 mod state;
@@ -21,4 +23,6 @@ pub use context::{Context, ContextOptions, KvType, MAX_SEQUENCES, Token};
 pub use device::{Device, devices};
 pub use error::{Error, ErrorKind, Result};
 pub use hooks::Tap;
+pub use lines::LogLevel;
+pub use log::{LogSink, set_log};
 pub use model::{Model, ModelOptions};

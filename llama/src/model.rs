@@ -35,7 +35,7 @@ impl Default for ModelOptions {
 #[derive(Debug)]
 pub struct Model {
     raw: NonNull<sys::llama_model>,
-    /// Making a context writes to the model.
+    /// Making a context writes to the model; adapters are listed in it, and planning a pass reads that list.
     pub(crate) making: Mutex<()>,
 }
 

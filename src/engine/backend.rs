@@ -102,7 +102,9 @@ impl Network {
         options: &NativeOptions,
     ) -> Result<Vec<Footprint>> {
         match backend {
-            Backend::Native => Err(Error::unsupported("our own engine computes on the processor alone")),
+            Backend::Native => {
+                Err(Error::unsupported("our own engine computes on the processor alone, and is priced without devices"))
+            }
             Backend::Llama { gpu_layers, devices } => footprint(gguf, path, *gpu_layers, devices, options),
         }
     }

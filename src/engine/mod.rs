@@ -7,6 +7,7 @@ mod device;
 mod kv_tree;
 #[cfg(feature = "llama")]
 pub mod llama;
+mod log;
 mod lookup;
 pub mod native;
 mod plan;
@@ -20,6 +21,7 @@ mod width;
 pub use backend::{Backend, Needs, Network};
 pub use batch::{Batch, Row, Rows, Tap, Want};
 pub use device::{Device, Footprint, devices};
+pub use log::{LogObserver, observe_log};
 pub use lookup::{Lookup, pass_ahead};
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};

@@ -52,6 +52,56 @@ static void options_are_refused(const paths *p) {
     CHECK(model == NULL);
 }
 
+static rum_status price(const paths *p, const char *device, rum_text **text) {
+    rum_model_options options = options_of(RUM_BACKEND_LLAMA);
+    rum_session_options session;
+    OK(rum_session_options_init(&session, sizeof session));
+    session.n_ctx = 512;
+    options.device.ptr = device;
+    options.device.len = NUL;
+    return rum_model_estimate_json(p->model, NUL, &options, &session, text);
+}
+
+/* What each device would hold is told before anything is loaded, or refused by a build that cannot know. */
+static void memory_of_devices_is_told(const paths *p, int has) {
+    rum_model_options native = options_of(RUM_BACKEND_NATIVE);
+    rum_text *text = NULL;
+    rum_str json = {NULL, 0};
+    INVALID(rum_model_estimate_json(p->model, NUL, NULL, NULL, NULL));
+    CHECK(rum_model_estimate_json(p->model, NUL, NULL, NULL, &text) == RUM_ERR_UNSUPPORTED && text == NULL);
+    native.n_gpu_layers = 1;
+    INVALID(rum_model_estimate_json(p->model, NUL, &native, NULL, &text));
+    if (!has) {
+        CHECK(price(p, "CPU", &text) == RUM_ERR_UNSUPPORTED && text == NULL);
+        return;
+    }
+    CHECK(rum_model_estimate_json("/no/such/file", NUL, NULL, NULL, &text) == RUM_ERR_IO);
+    INVALID(price(p, "no such device", &text));
+    OK(price(p, "CPU", &text));
+    OK(rum_text_get(text, &json));
+    CHECK(strstr(json.ptr, "\"fits\":true,") != NULL && strstr(json.ptr, "\"name\":\"CPU\",\"gpu\":false,\"weights_bytes\":") != NULL);
+    OK(rum_text_free(text));
+}
+
+static int lines;
+
+static void count_lines(void *user, uint32_t level, rum_str message) {
+    CHECK(user == &lines && level >= RUM_LOG_ERROR && level <= RUM_LOG_DEBUG);
+    CHECK(message.len == strlen(message.ptr) && strchr(message.ptr, '\n') == NULL);
+    lines += strncmp(message.ptr, "llama.cpp: ", 11) == 0;
+}
+
+/* What llama.cpp says while it loads goes to the log that asks for it. */
+static void the_other_engine_logs(const paths *p) {
+    rum_model_options options = options_of(RUM_BACKEND_LLAMA);
+    rum_model *model = NULL;
+    OK(rum_log_set(RUM_LOG_DEBUG, count_lines, &lines, NULL));
+    OK(rum_model_open(NULL, p->model, NUL, &options, NULL, &model));
+    OK(rum_log_set(RUM_LOG_OFF, NULL, NULL, NULL));
+    CHECK(lines > 10);
+    OK(rum_model_free(model));
+}
+
 /* The other engine answers as ours does, and what it cannot do is an error. */
 static void the_other_engine_works(const paths *p) {
     rum_model_options options = options_of(RUM_BACKEND_LLAMA);
@@ -99,7 +149,9 @@ void test_backend(const paths *p) {
     int has = has_llama();
     devices_are_listed(has);
     options_are_refused(p);
+    memory_of_devices_is_told(p, has);
     if (has) {
+        the_other_engine_logs(p);
         the_other_engine_works(p);
     } else {
         rum_model_options options = options_of(RUM_BACKEND_LLAMA);

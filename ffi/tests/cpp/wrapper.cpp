@@ -57,6 +57,7 @@ static void models_and_tokens(const char *path) {
     FAILS(rum::model::open(path, {}, &runtime), RUM_ERR_MEMORY);
     CHECK(must(runtime.memory()) == 0);
     CHECK(must(rum::devices()).front() == '[');
+    FAILS(rum::model::estimate_devices(path, {}), RUM_ERR_UNSUPPORTED);
     rum::cancel_token cancel = must(rum::cancel_token::make());
     cancel.cancel();
     CHECK(cancel.is_cancelled());

@@ -69,11 +69,7 @@ public final class Model: Sendable {
         opening.load = options.readsWholeFile ? 1 : 0 // RUM_LOAD_READ, RUM_LOAD_MMAP
         opening.pack = options.packs ? 1 : 0
         opening.packed_cache = texts.str(options.packedCache)
-        if case .llama(let gpuLayers, let devices) = options.backend {
-            opening.backend = 1 // RUM_BACKEND_LLAMA
-            opening.n_gpu_layers = gpuLayers ?? .max
-            opening.device = texts.str(devices.joined(separator: ","))
-        }
+        options.backend.choose(in: &opening, texts)
         if let progress {
             opening.user = Unmanaged.passRetained(Told(progress)).toOpaque()
             opening.on_progress = { user, stage, done, total in
@@ -169,6 +165,29 @@ public final class Model: Sendable {
         tree.branch_tokens = UInt64(branchTokens)
         try withExtendedLifetime(texts) { try check(rum_model_estimate(name.ptr, name.len, nil, &tree)) }
         return tree.total
+    }
+
+    /// What a session of the model at `path` would take on each device with ``Backend/llama(gpuLayers:devices:)``, before anything is
+    /// loaded: a JSON object.
+    public static func estimate(path: String, backend: Backend) throws -> String {
+        let texts = Texts()
+        let name = texts.str(path)
+        var opening = rum_model_options()
+        try check(rum_model_options_init(&opening, MemoryLayout<rum_model_options>.size))
+        backend.choose(in: &opening, texts)
+        var raw: OpaquePointer?
+        try withExtendedLifetime(texts) { try check(rum_model_estimate_json(name.ptr, name.len, &opening, nil, &raw)) }
+        return try take(raw)
+    }
+}
+
+extension Model.Backend {
+    fileprivate func choose(in opening: inout rum_model_options, _ texts: Texts) {
+        if case .llama(let gpuLayers, let devices) = self {
+            opening.backend = 1 // RUM_BACKEND_LLAMA
+            opening.n_gpu_layers = gpuLayers ?? .max
+            opening.device = texts.str(devices.joined(separator: ","))
+        }
     }
 }
 
