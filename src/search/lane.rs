@@ -1,8 +1,8 @@
 //! One growing node: the engine's branch behind it, and what one row of logits makes of it.
 
 use super::answer;
+use super::node::{End, Mark, Node, NodeId};
 use super::step::StepRule;
-use super::tree::{End, Mark, Node, NodeId};
 use super::vocabulary::Vocabulary;
 use crate::engine::{Branch, Row, Sampler};
 use crate::error::Result;

@@ -9,6 +9,7 @@ mod budget;
 mod control;
 mod energy;
 mod lane;
+mod node;
 mod outcome;
 mod program;
 mod step;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
-use super::tree::NodeId;
+use super::node::NodeId;
 use crate::error::{Error, Result};
 
 /// When sampling ends before all `n` samples are drawn.

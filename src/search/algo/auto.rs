@@ -11,7 +11,8 @@ use super::dvts::Dvts;
 use super::rounds::Rounded;
 use super::{Algorithm, Extend, Verdict, verdict};
 use crate::search::SearchParams;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 use crate::search::vote::{EarlyStop, Tally, Vote};
 
 /// Samples before the choice: four equal answers decide Adaptive-Consistency's test at 0.95.

@@ -4,7 +4,8 @@
 use super::Extend;
 use super::rounds::{Rounds, close_twins, ranked, step_or_rest};
 use crate::search::SearchParams;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 pub(super) struct Beam {
     n: usize,

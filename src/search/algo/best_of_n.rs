@@ -4,7 +4,8 @@
 
 use super::{Algorithm, Extend, Verdict, verdict};
 use crate::search::SearchParams;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 use crate::search::vote::{EarlyStop, Tally, Vote};
 
 pub(super) struct BestOfN {

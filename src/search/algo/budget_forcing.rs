@@ -9,7 +9,8 @@ use super::rounds::Rounds;
 use super::{Extend, Hold};
 use crate::search::SearchParams;
 use crate::search::lane::Until;
-use crate::search::tree::{End, NodeId, Tree};
+use crate::search::node::{End, NodeId};
+use crate::search::tree::Tree;
 use crate::text::Thinking;
 
 /// Constants of [`Algo::BudgetForcing`](crate::search::Algo::BudgetForcing).

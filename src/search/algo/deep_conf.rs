@@ -8,7 +8,8 @@ use super::Extend;
 use super::rounds::Rounds;
 use crate::search::SearchParams;
 use crate::search::lane::Bar;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 /// Constants of [`Algo::DeepConf`](crate::search::Algo::DeepConf).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

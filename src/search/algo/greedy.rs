@@ -2,7 +2,8 @@
 
 use super::{Algorithm, Extend, Verdict};
 use crate::search::Vote;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 #[derive(Default)]
 pub(super) struct Greedy {

@@ -5,7 +5,8 @@ use super::Extend;
 use super::beam::Beam;
 use super::rounds::{Rounds, by_worth, close_twins, ranked, step_or_rest};
 use crate::search::SearchParams;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 pub(super) struct Lookahead {
     beam: Beam,

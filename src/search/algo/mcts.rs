@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::Extend;
 use super::rounds::{Rounds, close_twins, step_or_rest};
 use crate::search::SearchParams;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 /// How a simulation chooses between children of mean value Q with N visits, under a parent with `N_p` visits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -245,7 +246,7 @@ impl Rounds for Mcts {
 mod tests {
     use super::*;
     use crate::reward::Aggregation;
-    use crate::search::tree::End;
+    use crate::search::node::End;
 
     fn grown(tree: &mut Tree, parent: NodeId, logprob: f64) -> NodeId {
         let id = tree.add(parent);

@@ -29,7 +29,8 @@ pub use self::tree_of_thoughts::{Traversal, TreeOfThoughtsParams};
 pub(super) use self::verdict::Verdict;
 
 use super::lane::{Bar, Until};
-use super::tree::{NodeId, Tree};
+use super::node::NodeId;
+use super::tree::Tree;
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
 use crate::text::{Grammar, TokenId};

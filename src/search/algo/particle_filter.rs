@@ -6,7 +6,8 @@ use super::Extend;
 use super::rounds::{Rounds, step_or_rest};
 use crate::engine::Stream;
 use crate::search::SearchParams;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 pub(super) struct ParticleFilter {
     /// The random numbers of the draws, apart from those of the tree.
@@ -92,7 +93,7 @@ impl Rounds for ParticleFilter {
 mod tests {
     use super::*;
     use crate::reward::Aggregation;
-    use crate::search::tree::{End, Mark};
+    use crate::search::node::{End, Mark};
 
     #[test]
     fn particles_are_drawn_by_the_odds_of_their_values() {

@@ -9,8 +9,9 @@ use super::{Algorithm, Extend, Hold, Verdict, verdict};
 use crate::error::{Error, Result};
 use crate::observe::Interrupt;
 use crate::search::lane::Until;
+use crate::search::node::{End, NodeId};
 use crate::search::program::{Call, Program, Proposal, Request, Thought, ThoughtEnd, ThoughtId};
-use crate::search::tree::{End, NodeId, Tree};
+use crate::search::tree::Tree;
 use crate::search::vote::{EarlyStop, Tally, Vote};
 use crate::text::TokenId;
 

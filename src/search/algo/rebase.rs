@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Extend;
 use super::rounds::{Rounds, close_twins, ranked, step_or_rest};
 use crate::search::SearchParams;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 /// Constants of REBASE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

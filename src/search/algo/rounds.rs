@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use super::{Algorithm, Extend, Verdict};
 use crate::search::Vote;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 /// One algorithm, round by round.
 pub(super) trait Rounds: Send {

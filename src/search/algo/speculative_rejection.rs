@@ -8,7 +8,8 @@ use super::Extend;
 use super::rounds::{Rounds, ranked};
 use crate::search::SearchParams;
 use crate::search::lane::Until;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 /// Constants of [`Algo::SpeculativeRejection`](crate::search::Algo::SpeculativeRejection).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 //! The best answer among finished texts, by vote.
 
 use crate::search::answer::{self, Answer};
+use crate::search::node::{Held, NodeId};
 use crate::search::outcome::Candidate;
 use crate::search::program::Proposal;
-use crate::search::tree::{Held, NodeId, Tree};
+use crate::search::tree::Tree;
 use crate::search::vote::{Class, Tally, Vote};
 use crate::text::Grammar;
 

@@ -7,7 +7,7 @@ use crate::observe::{CancelToken, Event, Observer};
 use crate::reward::Features;
 use crate::search::algo::{Extend, Hold};
 use crate::search::lane::{Growth, Lane, Until};
-use crate::search::tree::{End, Held, NodeId};
+use crate::search::node::{End, Held, NodeId};
 use crate::search::vocabulary::Vocabulary;
 use crate::text::TokenId;
 

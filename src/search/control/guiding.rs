@@ -5,7 +5,7 @@ use super::Search;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::search::algo::{Extend, Hold};
-use crate::search::tree::NodeId;
+use crate::search::node::NodeId;
 use crate::search::vocabulary::Vocabulary;
 use crate::text::{Grammar, Guide, TokenId};
 

@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Interrupt;
 use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId};
 use crate::search::budget::Usage;
-use crate::search::tree::{NodeId, Tree};
+use crate::search::node::NodeId;
+use crate::search::tree::Tree;
 
 /// A judge, or none.
 pub(super) struct Judging<'a, 'j> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::Branch;
-use crate::search::tree::NodeId;
+use crate::search::node::NodeId;
 
 /// Branches by node, each holding the path up to the node's end but for its last token.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use crate::engine::{Batch, Engine, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{CancelToken, Observer};
 use crate::search::lane::{Drawn, Growth, Lane};
-use crate::search::tree::End;
+use crate::search::node::End;
 use crate::search::vocabulary::Vocabulary;
 
 impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {

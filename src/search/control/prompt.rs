@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::observe::{CancelToken, Observer};
 use crate::search::algo::Extend;
 use crate::search::lane::Growth;
-use crate::search::tree::{End, NodeId};
+use crate::search::node::{End, NodeId};
 use crate::search::vocabulary::Vocabulary;
 use crate::text::TokenId;
 

@@ -18,7 +18,7 @@ use crate::search::algo::Extend;
 use crate::search::budget::{Ledger, Usage};
 use crate::search::control::judging::Ended;
 use crate::search::lane::{Growth, Lane, Until};
-use crate::search::tree::{End, Mark, NodeId};
+use crate::search::node::{End, Mark, NodeId};
 use crate::search::vocabulary::Vocabulary;
 use crate::storage::wire::{get_f64, get_raw, get_text, get_u64, get_within, put_f64, put_raw, put_text, put_u64};
 use crate::text::TokenId;

@@ -172,7 +172,7 @@ fn answers_in_thinking_do_not_count() {
     let mut tree = super::super::tree::Tree::new(1, Aggregation::Last).reading(None, Some(thinking));
     let id = tree.add(tree.root());
     let node = tree.node_mut(id);
-    (node.text, node.end) = (" so #### 3\n + eggs: 8".into(), Some(super::super::tree::End::Eog));
+    (node.text, node.end) = (" so #### 3\n + eggs: 8".into(), Some(super::super::node::End::Eog));
     let answer = super::super::algo::verdict::ballot(&tree, id);
     assert_eq!(answer.map(|answer| answer.text().to_owned()).as_deref(), Some("8"));
 }
