@@ -21,6 +21,7 @@ mod design;
 mod figures;
 mod first_error;
 mod fit;
+mod fit_params;
 mod grow;
 mod judged;
 mod labelled;
@@ -44,7 +45,8 @@ mod tree_value;
 
 pub use self::collect::{CollectParams, Question, collect, default_taps, sampling};
 pub use self::figures::Figures;
-pub use self::fit::{FitParams, Kind, Objective, fit};
+pub use self::fit::fit;
+pub use self::fit_params::{FitParams, Kind, Objective};
 pub use self::judged::Judged;
 pub use self::labelled::{LabelledStep, read_steps};
 pub use self::labels::{Labels, OmegaParams};

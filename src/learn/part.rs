@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::design::Matrix;
-use super::fit::Objective;
+use super::fit_params::Objective;
 use super::linear::Examples;
 use super::table::Table;
 use crate::error::{Error, Result};

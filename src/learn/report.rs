@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::figures::{Figures, Valued};
-use super::fit::Kind;
+use super::fit_params::Kind;
 use super::table::Table;
 use crate::reward::Aggregation;
 
