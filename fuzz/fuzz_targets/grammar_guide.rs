@@ -45,6 +45,6 @@ fuzz_target!(|data: &[u8]| {
                 guide.advance(token).expect("a permitted token");
             }
         }
-        Err(e) => assert!(!e.to_string().chars().any(|c| c.is_control() && c != '\n'), "{e:?}"),
+        Err(e) => assert!(!e.to_string().chars().any(char::is_control) && e.to_string().len() < 2_000, "{e:?}"),
     }
 });

@@ -162,9 +162,10 @@ fn failed(what: &str, error: &dyn fmt::Display) -> Error {
     Error::invalid(format!("{what}: {}", first_lines(error)))
 }
 
-/// Without the dumps that llguidance puts behind its messages.
+/// Without the dumps that llguidance puts behind its messages, and without control characters, since they quote the grammar.
 fn first_lines(error: &dyn fmt::Display) -> String {
     let text = error.to_string();
     let lines = text.lines().take_while(|line| !line.starts_with('<')).take(4);
-    lines.collect::<Vec<_>>().join(" ").chars().take(400).collect()
+    let line = lines.collect::<Vec<_>>().join(" ");
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }

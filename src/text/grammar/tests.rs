@@ -163,11 +163,14 @@ fn what_is_no_grammar_is_refused_in_words() {
         Grammar::lark("start: nothing"),
         Grammar::lark(format!("start: {}", deep("(", ")", 50_000))),
         Grammar::lark("start: %json {\"type\": 3}"),
+        // What terminals act on is not handed on to one.
+        Grammar::lark("as\u{b}tart: \"a\u{1b}[31m | /[b-d]+/"),
     ];
     for (i, grammar) in wrong.into_iter().enumerate() {
         let error = grammar.and_then(|grammar| tokenizer.guide(&grammar)).expect_err(&format!("case {i}"));
         let text = error.to_string();
         assert!(!text.is_empty() && text.len() < 600 && !text.contains("backtrace"), "{i}: {text}");
+        assert!(!text.chars().any(char::is_control), "{i}: {text:?}");
     }
 }
 
