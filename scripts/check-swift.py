@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the Swift package against include/ruminate.h, which no Swift compiler does here: python3 scripts/check-swift.py
+"""Holds the Swift package against include/ruminate.h, also where there is no Swift compiler: python3 scripts/check-swift.py
 
 Every function that the package calls is declared and gets as many arguments; every function of the header is called, or left out on
 purpose in ffi/swift/not-wrapped.txt; every field that is set or read exists; every number of an enumeration, named in a comment behind

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ruminate::Limits;
 use ruminate::engine::Engine;
@@ -65,7 +65,10 @@ pub struct Adapter {
     pub lora: Arc<ruminate::model::Adapter>,
     /// Where it was opened, for traces; empty for one that was trained.
     path: String,
-    texts: [Text; 3],
+    name: Text,
+    base_fingerprint: Text,
+    /// Made when it is asked for: it reads all numbers.
+    digest: Arc<OnceLock<Text>>,
 }
 
 impl Kind for Adapter {
@@ -76,8 +79,12 @@ impl Kind for Adapter {
 impl Adapter {
     /// An adapter that was opened at `path`, or trained.
     pub fn new(lora: ruminate::model::Adapter, path: &str) -> Self {
-        let texts = [lora.name.clone(), lora.digest(), lora.base_fingerprint.clone()].map(Text::new);
-        Self { lora: Arc::new(lora), path: path.to_owned(), texts }
+        let [name, base_fingerprint] = [&lora.name, &lora.base_fingerprint].map(|text| Text::new(text.clone()));
+        Self { lora: Arc::new(lora), path: path.to_owned(), name, base_fingerprint, digest: Arc::default() }
+    }
+
+    fn digest(&self) -> &Text {
+        self.digest.get_or_init(|| Text::new(self.lora.digest()))
     }
 }
 
@@ -130,10 +137,10 @@ pub unsafe extern "C" fn rum_adapter_get_info(adapter: *const rum_adapter, out: 
         let adapter = call.receiver::<Adapter>(adapter)?;
         // SAFETY: the caller's promise.
         let size = unsafe { sized::check_out(out, "the info") }?;
-        let Adapter { lora, texts: [name, digest, base_fingerprint], .. } = &adapter.value;
+        let Adapter { lora, name, base_fingerprint, .. } = &adapter.value;
         let info = rum_adapter_info {
             name: name.lend(),
-            digest: digest.lend(),
+            digest: adapter.value.digest().lend(),
             base_fingerprint: base_fingerprint.lend(),
             parameters: lora.parameters() as u64,
             rank: lora.iter().map(|(_, _, factors)| factors.rank as u64).max().unwrap_or(0),

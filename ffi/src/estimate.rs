@@ -141,20 +141,8 @@ fn price_devices(path: &Path, backend: &Backend, session: &rum_session_options) 
     let gguf = Gguf::open(path, LoadMode::Mmap, &Limits::default())?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let all = Network::footprint(&gguf, Some(path), backend, &native_options(session, cores)?)?;
-    let device = |footprint: &Footprint| {
-        json!({
-            "name": footprint.device.name,
-            "gpu": footprint.device.gpu,
-            "weights_bytes": footprint.weights,
-            "kv_bytes": footprint.kv,
-            "scratch_bytes": footprint.scratch,
-            "total_bytes": footprint.total(),
-            "free_bytes": footprint.device.memory_free,
-            "fits": footprint.fits(),
-        })
-    };
-    let fits = all.iter().all(|footprint| footprint.fits() != Some(false));
-    Ok(json!({"fits": fits, "devices": all.iter().map(device).collect::<Vec<_>>()}))
+    let fits = Footprint::all_fit(&all);
+    Ok(json!({"fits": fits, "devices": all.iter().map(Footprint::document).collect::<Vec<_>>()}))
 }
 
 fn price(path: &str, options: &rum_session_options, asked: rum_estimate) -> Result<rum_estimate, Failure> {

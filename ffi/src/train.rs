@@ -30,8 +30,8 @@ use crate::work::Work;
 
 /// Steps between saves.
 const SAVE_EVERY: u64 = 10;
-/// Copies of the adapter's size: itself, its gradients, the optimizer's two means, and the next one while a step is made.
-const COPIES: u64 = 5;
+/// Copies of the adapter's size: itself and the optimizer's two means, the same of the next step, and its gradients.
+const COPIES: u64 = 7;
 
 /// A training run and everything that it needs.
 pub struct Train {
@@ -110,6 +110,8 @@ impl Work for Train {
             "tokens": told.tokens,
             "seconds": seconds,
         });
+        let (adapter, afterwards) = trainer.finish();
+        reporter.afterwards = Some(afterwards);
         let mut finished = Finished {
             text: Text::new(report.to_string()),
             seed,
@@ -121,7 +123,7 @@ impl Work for Train {
                 complete: 1,
                 ..rum_usage::initial()
             },
-            adapter: Some(Adapter::new(trainer.adapter().clone(), "")),
+            adapter: Some(Adapter::new(adapter, "")),
             ..Finished::default()
         };
         governor.settle(&mut finished);

@@ -1,5 +1,6 @@
 //! What a run's thread and the host's threads share.
 
+use std::any::Any;
 use std::ffi::c_void;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -141,6 +142,8 @@ pub struct Reporter<'a> {
     /// `RUM_EVENTS_…`.
     pub events: u32,
     pub cancel: &'a CancelToken,
+    /// Let go when nobody waits for the run any more: what takes long to give back.
+    pub afterwards: Option<Box<dyn Any + Send>>,
 }
 
 impl Reporter<'_> {

@@ -29,7 +29,8 @@ pub struct Channel {
 /// then whoever waits is woken.
 pub fn run(work: Box<dyn Work>, channel: Channel) {
     let Channel { watch, listener, events, cancel } = channel;
-    let mut reporter = Reporter { watch: &watch, listener: listener.as_ref(), events, cancel: &cancel };
+    let mut reporter =
+        Reporter { watch: &watch, listener: listener.as_ref(), events, cancel: &cancel, afterwards: None };
     log::write(log::rum_log_level::RUM_LOG_INFO, "a run started");
     let done = catch_unwind(AssertUnwindSafe(|| work.perform(&mut reporter)));
     let end = done.unwrap_or_else(|payload| {
@@ -45,8 +46,10 @@ pub fn run(work: Box<dyn Work>, channel: Channel) {
     if listener.is_some() {
         reporter.tell(watch.last());
     }
+    let afterwards = reporter.afterwards.take();
     drop(listener);
     watch.close();
+    drop(afterwards);
     // Nothing links to this token any more.
     cancel.cancel();
 }

@@ -1,5 +1,7 @@
 //! What else than the processor can compute.
 
+use serde_json::{Value, json};
+
 /// One device of llama.cpp's in this build and machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,6 +42,26 @@ impl Footprint {
     pub fn fits(&self) -> Option<bool> {
         (self.device.memory_total > 0).then_some(self.total() <= self.device.memory_free)
     }
+
+    /// Whether each fits as far as devices tell.
+    pub fn all_fit(all: &[Self]) -> bool {
+        all.iter().all(|footprint| footprint.fits() != Some(false))
+    }
+
+    /// For machines, in bytes: `name`, `gpu`, `weights_bytes`, `kv_bytes`, `scratch_bytes`, `total_bytes`, `free_bytes` and `fits`, which is
+    /// null for a device that does not tell.
+    pub fn document(&self) -> Value {
+        json!({
+            "name": self.device.name,
+            "gpu": self.device.gpu,
+            "weights_bytes": self.weights,
+            "kv_bytes": self.kv,
+            "scratch_bytes": self.scratch,
+            "total_bytes": self.total(),
+            "free_bytes": self.device.memory_free,
+            "fits": self.fits(),
+        })
+    }
 }
 
 /// The devices that llama.cpp can use here; none in a build without it.
@@ -75,5 +97,7 @@ mod tests {
         assert_eq!((on(device(10, 20)).fits(), on(device(9, 20)).fits()), (Some(true), Some(false)));
         assert_eq!(on(device(0, 0)).fits(), None, "it does not tell");
         assert_eq!(Footprint { kv: u64::MAX, ..on(device(9, 20)) }.fits(), Some(false), "no overflow");
+        assert!(Footprint::all_fit(&[on(device(10, 20)), on(device(0, 0))]));
+        assert!(!Footprint::all_fit(&[on(device(10, 20)), on(device(9, 20))]));
     }
 }

@@ -51,6 +51,7 @@ rum_adapter *train_adapter(const rum_model *model);
 size_t live(void);
 /* Counts calls: a drop function whose user is an int. */
 void count_drop(void *user);
+rum_str str(const char *text);
 int equals(rum_str text, const char *expected);
 
 void test_version(const paths *p);

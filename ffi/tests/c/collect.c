@@ -27,13 +27,6 @@ typedef struct set {
     const rum_question *pointers[QUESTIONS];
 } set;
 
-static rum_str str(const char *text) {
-    rum_str made;
-    made.ptr = text;
-    made.len = NUL;
-    return made;
-}
-
 static const rum_question *const *ask(set *s) {
     int i;
     for (i = 0; i < QUESTIONS; i++) {

@@ -59,6 +59,13 @@ size_t live(void) {
 
 void count_drop(void *user) { ++*(int *)user; }
 
+rum_str str(const char *text) {
+    rum_str made;
+    made.ptr = text;
+    made.len = NUL;
+    return made;
+}
+
 int equals(rum_str text, const char *expected) {
     return text.ptr != NULL && text.len == strlen(expected) && memcmp(text.ptr, expected, text.len + 1) == 0;
 }

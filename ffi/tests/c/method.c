@@ -1,13 +1,6 @@
 /* Ways to put a question: what there is, what is refused, and runs with them. */
 #include "check.h"
 
-static rum_str str(const char *text) {
-    rum_str made;
-    made.ptr = text;
-    made.len = NUL;
-    return made;
-}
-
 /* A file of the scratch folder. */
 static void write_file(const char *path, const char *text) {
     FILE *file = fopen(path, "w");

@@ -8,7 +8,7 @@ use ruminate::engine::{Footprint, Network};
 use ruminate::gguf::Gguf;
 use ruminate::model::Config;
 use ruminate::storage::LoadMode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::backend::BackendArgs;
 use crate::exit::Failure;
@@ -96,24 +96,12 @@ fn devices(args: &Args, gguf: &Gguf, output: &Output) -> Result<(), Failure> {
     (options.kv_type, options.n_ctx, options.kv_limit) = (args.kv.into(), args.ctx, args.budget_mem);
     let all = Network::footprint(gguf, Some(&args.file), &args.backend.choice(), &options)
         .map_err(|e| e.context(args.file.display()))?;
-    let fits = all.iter().all(|footprint| footprint.fits() != Some(false));
+    let fits = Footprint::all_fit(&all);
     if output.json {
-        let device = |footprint: &Footprint| -> Value {
-            json!({
-                "name": footprint.device.name,
-                "gpu": footprint.device.gpu,
-                "weights_bytes": footprint.weights,
-                "kv_bytes": footprint.kv,
-                "scratch_bytes": footprint.scratch,
-                "total_bytes": footprint.total(),
-                "free_bytes": footprint.device.memory_free,
-                "fits": footprint.fits(),
-            })
-        };
         return output.document(&json!({
             "backend": args.backend.name(),
             "kv_type": options.kv_type.name(),
-            "devices": all.iter().map(device).collect::<Vec<_>>(),
+            "devices": all.iter().map(Footprint::document).collect::<Vec<_>>(),
             "fits": fits,
         }));
     }

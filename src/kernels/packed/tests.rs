@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ErrorKind;
 use crate::kernels::get_row;
 use crate::kernels::testing::{Noise, bits};
 
@@ -37,4 +38,20 @@ fn packing_takes_about_as_much_memory_as_the_file() {
         assert!(layout.group <= file + file / 20, "{ty:?}: {} for {file}", layout.group);
     }
     assert!(GroupLayout::new(Q8_0, usize::MAX / 32 * 32).is_none());
+}
+
+#[test]
+fn packing_ends_with_the_error_of_whoever_is_told() {
+    let team = Team::new(2).unwrap();
+    // Three steps of work.
+    let (rows, k) = (2000, 4096);
+    let data = vec![0; rows * Q8_0.row_bytes(k).unwrap()];
+    let w = MatrixView::new(Q8_0, rows, k, &data).unwrap();
+    let mut told = 0;
+    let stopped = PackedMatrix::new_in_steps(&team, &w, &mut |_| {
+        told += 1;
+        Err(Error::new(ErrorKind::Cancelled, "enough"))
+    });
+    assert_eq!(stopped.map(|_| ()).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(told, 1, "nobody is asked again");
 }

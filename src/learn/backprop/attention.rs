@@ -3,7 +3,7 @@
 //! Weights of the softmax are not kept but computed again on the way down, block of queries by block of queries (as in
 //! FlashAttention, Dao et al., arXiv 2205.14135), so memory grows with the length of a path, not with its square.
 
-use super::{Compute, Forest, Segment};
+use super::{Buffer, Compute, Forest, Segment};
 use crate::error::Result;
 use crate::exec::Team;
 use crate::kernels::{self, Mat, gemm};
@@ -23,9 +23,9 @@ pub(super) struct Attention<'a> {
 
 /// Gradients at queries, keys and values, each `[row][head][head_dim]`.
 pub(super) struct HeadGrads {
-    pub q: Vec<f32>,
-    pub k: Vec<f32>,
-    pub v: Vec<f32>,
+    pub q: Buffer,
+    pub k: Buffer,
+    pub v: Buffer,
 }
 
 impl<'a> Attention<'a> {
@@ -34,15 +34,15 @@ impl<'a> Attention<'a> {
     }
 
     /// The weighted values, `[row][head][head_dim]`.
-    pub fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Result<Vec<f32>> {
+    pub fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Result<Buffer> {
         let (n, dim) = (self.forest.n_rows(), self.config.head_dim);
-        let mut out = vec![0.0; q.len()];
+        let mut out = self.on.buffers.any(q.len());
         let failed = Failure::default();
         self.on.team.for_each_chunk_mut(&mut out, n * dim, |head, out| {
             failed.keep(self.head_forward(head, q, k, v, out));
         });
         failed.into_result()?;
-        Ok(by_row(&out, n, dim))
+        Ok(by_row(self.on, &out, n, dim))
     }
 
     /// The gradients, given that at the weighted values.
@@ -50,13 +50,14 @@ impl<'a> Attention<'a> {
         let (n_head, n_head_kv, dim) = (self.config.n_head, self.config.n_head_kv, self.config.head_dim);
         let size = self.forest.n_rows() * dim;
         // Per query head the gradients at its queries and at its own view of keys and values.
-        let mut grads = vec![0.0; 3 * q.len()];
+        let buffers = self.on.buffers;
+        let mut grads = buffers.zeros(3 * q.len());
         let failed = Failure::default();
         self.on.team.for_each_chunk_mut(&mut grads, 3 * size, |head, grads| {
             failed.keep(self.head_backward(head, [q, k, v, d_out], grads));
         });
         failed.into_result()?;
-        let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
+        let (mut dq, mut dk, mut dv) = (buffers.zeros(q.len()), buffers.zeros(k.len()), buffers.zeros(v.len()));
         for (head, grads) in grads.chunks_exact(3 * size).enumerate() {
             let kv_head = head / self.config.n_group();
             let parts = [(&mut dq, n_head, head), (&mut dk, n_head_kv, kv_head), (&mut dv, n_head_kv, kv_head)];
@@ -205,9 +206,13 @@ fn gather(x: &[f32], ranges: &[std::ops::Range<usize>], width: usize, head: usiz
 }
 
 /// `[head][row][dim]` as `[row][head][dim]`.
-fn by_row(x: &[f32], n: usize, dim: usize) -> Vec<f32> {
+fn by_row(on: Compute<'_>, x: &[f32], n: usize, dim: usize) -> Buffer {
     let n_head = x.len() / (n * dim).max(1);
-    (0..n * n_head).flat_map(|i| &x[(i % n_head * n + i / n_head) * dim..][..dim]).copied().collect()
+    let mut out = on.buffers.any(x.len());
+    for (i, out) in out.chunks_exact_mut(dim).enumerate() {
+        out.copy_from_slice(&x[(i % n_head * n + i / n_head) * dim..][..dim]);
+    }
+    out
 }
 
 /// The first error of the parts of a job.

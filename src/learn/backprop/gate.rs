@@ -1,6 +1,6 @@
 //! The gate of the feed-forward layer, forward and backward.
 
-use super::Compute;
+use super::{Buffer, Compute};
 use crate::kernels::{self, Activation};
 
 /// Numbers of one part of a job.
@@ -10,8 +10,8 @@ const GELU_CUBIC: f32 = 0.044_715;
 const GELU_SCALE: f32 = 0.797_884_6;
 
 /// `f(gate) * up`.
-pub(super) fn forward(on: Compute<'_>, f: Activation, gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut out = gate.to_vec();
+pub(super) fn forward(on: Compute<'_>, f: Activation, gate: &[f32], up: &[f32]) -> Buffer {
+    let mut out = on.buffers.copy(gate);
     on.team.for_each_chunk_mut(&mut out, CHUNK, |i, out| {
         let Some(up) = up.get(i * CHUNK..i * CHUNK + out.len()) else { return };
         match f {
@@ -22,19 +22,21 @@ pub(super) fn forward(on: Compute<'_>, f: Activation, gate: &[f32], up: &[f32]) 
     out
 }
 
-/// Turns `gate` and `up` into the gradients at them.
+/// Turns `gate` and `up` into the gradients at them; leaves off when interrupted, which the next product will tell.
 pub(super) fn backward(on: Compute<'_>, f: Activation, gate: &mut [f32], up: &mut [f32], dy: &[f32]) {
-    let old = gate.to_vec();
+    let old = on.buffers.copy(gate);
     on.team.for_each_chunk_mut(gate, CHUNK, |i, gate| {
         let here = i * CHUNK..i * CHUNK + gate.len();
-        let (Some(up), Some(dy)) = (up.get(here.clone()), dy.get(here)) else { return };
+        let (Some(up), Some(dy), Ok(())) = (up.get(here.clone()), dy.get(here), on.interrupt.check()) else { return };
         for ((gate, up), dy) in gate.iter_mut().zip(up).zip(dy) {
             *gate = dy * up * value_and_derivative(f, *gate).1;
         }
     });
     on.team.for_each_chunk_mut(up, CHUNK, |i, up| {
         let here = i * CHUNK..i * CHUNK + up.len();
-        let (Some(gate), Some(dy)) = (old.get(here.clone()), dy.get(here)) else { return };
+        let (Some(gate), Some(dy), Ok(())) = (old.get(here.clone()), dy.get(here), on.interrupt.check()) else {
+            return;
+        };
         for ((up, gate), dy) in up.iter_mut().zip(gate).zip(dy) {
             *up = dy * value_and_derivative(f, *gate).0;
         }

@@ -3,7 +3,7 @@
 use super::attention::Attention;
 use super::linear::Projected;
 use super::rotation::Rotation;
-use super::{Compute, Forest, gate, norm};
+use super::{Buffer, Compute, Forest, gate, norm};
 use crate::error::Result;
 use crate::kernels;
 use crate::model::{Adapter, Config, Layer, Projection};
@@ -21,24 +21,24 @@ pub(super) struct Block<'a> {
 
 /// What the backward pass needs of the forward pass, each `[row][width]`.
 pub(super) struct Activations {
-    x: Vec<f32>,
-    attn_norm: Vec<f32>,
+    x: Buffer,
+    attn_norm: Buffer,
     /// Queries and keys before their own norms, where they have any.
-    q_raw: Option<Vec<f32>>,
-    k_raw: Option<Vec<f32>>,
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    attn: Vec<f32>,
+    q_raw: Option<Buffer>,
+    k_raw: Option<Buffer>,
+    q: Buffer,
+    k: Buffer,
+    v: Buffer,
+    attn: Buffer,
     /// The attention's projection before its own norm, where it has one.
-    attn_output: Option<Vec<f32>>,
-    middle: Vec<f32>,
-    ffn_norm: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    ffn: Vec<f32>,
+    attn_output: Option<Buffer>,
+    middle: Buffer,
+    ffn_norm: Buffer,
+    gate: Buffer,
+    up: Buffer,
+    ffn: Buffer,
     /// The feed-forward layer's result before its own norm, where it has one.
-    ffn_down: Option<Vec<f32>>,
+    ffn_down: Option<Buffer>,
 }
 
 impl Activations {
@@ -49,14 +49,14 @@ impl Activations {
     }
 
     /// The layer's input again.
-    pub fn into_input(self) -> Vec<f32> {
+    pub fn into_input(self) -> Buffer {
         self.x
     }
 }
 
 impl<'a> Block<'a> {
     /// The layer's output for its input `x`, and what the backward pass needs.
-    pub fn forward(&self, x: Vec<f32>) -> Result<(Vec<f32>, Activations)> {
+    pub fn forward(&self, x: Buffer) -> Result<(Buffer, Activations)> {
         let (on, config, layer, eps) = (self.on, self.config, self.layer, self.config.norm_eps);
         let attn_norm = norm::forward(on, &x, &layer.attn_norm, eps);
         let (q, q_raw) = self.heads(Projection::AttnQ, &attn_norm, layer.attn_q_norm.as_deref())?;
@@ -94,10 +94,10 @@ impl<'a> Block<'a> {
     /// Turns the gradient at the output into that at the input, and adds those at the adapter's factors to `grads`.
     ///
     /// Without `below`, the gradient at the input is left unfinished: nothing underneath needs it.
-    pub fn backward(&self, a: Activations, mut dy: Vec<f32>, grads: &mut Adapter, below: bool) -> Result<Vec<f32>> {
+    pub fn backward(&self, a: Activations, mut dy: Buffer, grads: &mut Adapter, below: bool) -> Result<Buffer> {
         let (on, config, layer, eps) = (self.on, self.config, self.layer, self.config.norm_eps);
         let n = self.forest.n_rows();
-        let zeros = |width: usize| vec![0.0f32; n * width];
+        let zeros = |width: usize| on.buffers.zeros(n * width);
 
         let d_down = normed_back(on, a.ffn_down.as_deref(), layer.post_ffw_norm.as_deref(), eps, &dy);
         let mut d_ffn = zeros(config.n_ff);
@@ -140,7 +140,7 @@ impl<'a> Block<'a> {
         Projected::new(self.layer, self.index, projection, self.adapter)
     }
 
-    fn project(&self, projection: Projection, x: &[f32]) -> Result<Vec<f32>> {
+    fn project(&self, projection: Projection, x: &[f32]) -> Result<Buffer> {
         self.projected(projection).forward(self.on, x, self.forest.n_rows())
     }
 
@@ -157,7 +157,7 @@ impl<'a> Block<'a> {
     }
 
     /// Rotated heads, and what they were before a norm of their own.
-    fn heads(&self, projection: Projection, x: &[f32], weight: Option<&[f32]>) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
+    fn heads(&self, projection: Projection, x: &[f32], weight: Option<&[f32]>) -> Result<(Buffer, Option<Buffer>)> {
         let mut heads = self.project(projection, x)?;
         let raw = weight.map(|weight| {
             let normed = norm::forward(self.on, &heads, weight, self.config.norm_eps);
@@ -168,13 +168,7 @@ impl<'a> Block<'a> {
     }
 
     /// Adds a projection, normed where the architecture says so, to the residual stream; what it was before that norm.
-    fn add(
-        &self,
-        projection: Projection,
-        x: &[f32],
-        weight: Option<&[f32]>,
-        to: &mut [f32],
-    ) -> Result<Option<Vec<f32>>> {
+    fn add(&self, projection: Projection, x: &[f32], weight: Option<&[f32]>, to: &mut [f32]) -> Result<Option<Buffer>> {
         let y = self.project(projection, x)?;
         let normed = weight.map(|weight| norm::forward(self.on, &y, weight, self.config.norm_eps));
         kernels::add(self.on.isa, to, normed.as_deref().unwrap_or(&y));
@@ -183,9 +177,9 @@ impl<'a> Block<'a> {
 }
 
 /// The gradient before a norm; `None` where there is no norm.
-fn normed_back(on: Compute<'_>, x: Option<&[f32]>, weight: Option<&[f32]>, eps: f32, dy: &[f32]) -> Option<Vec<f32>> {
+fn normed_back(on: Compute<'_>, x: Option<&[f32]>, weight: Option<&[f32]>, eps: f32, dy: &[f32]) -> Option<Buffer> {
     let (x, weight) = (x?, weight?);
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = on.buffers.zeros(x.len());
     norm::backward(on, x, weight, eps, dy, &mut dx);
     Some(dx)
 }

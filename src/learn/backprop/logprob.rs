@@ -2,7 +2,7 @@
 //!
 //! Logits exist for a few rows at a time: all of them would be the largest buffer of training (152k numbers a token for Qwen 2.5).
 
-use super::{Compute, Forest, norm};
+use super::{Buffer, Compute, Forest, norm};
 use crate::error::Result;
 use crate::kernels::{matmul_f32, matmul_f32_back};
 use crate::model::Model;
@@ -37,9 +37,9 @@ pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32]
     let mut grads = grads.then_some(&mut out.grads[..]);
     let at_once = (LOGITS_BYTES / size_of::<f32>() / n_vocab).max(1);
     for targets in targets.chunks(at_once) {
-        let states: Vec<f32> = targets.iter().flat_map(|t| &x[t.row * n_embd..(t.row + 1) * n_embd]).copied().collect();
-        let h = norm::forward(on, &states, &weights.output_norm, config.norm_eps);
-        let mut logits = vec![0.0; targets.len() * n_vocab];
+        let states: Vec<&[f32]> = targets.iter().map(|t| &x[t.row * n_embd..(t.row + 1) * n_embd]).collect();
+        let h = norm::forward(on, &on.buffers.joined(&states), &weights.output_norm, config.norm_eps);
+        let mut logits = on.buffers.any(targets.len() * n_vocab);
         matmul_f32(on.team, &output, &h, targets.len(), &mut logits, on.interrupt)?;
         let mut logprobs = vec![0.0; targets.len()];
         // A row of logits ends in the gradient at them.
@@ -77,15 +77,15 @@ pub(super) fn backward(
     x: &[f32],
     logprobs: &Logprobs,
     weights: &[f64],
-) -> Vec<f32> {
+) -> Buffer {
     let (config, n_embd) = (model.config(), model.config().n_embd);
-    let mut d_norm = vec![0.0; x.len()];
+    let mut d_norm = on.buffers.zeros(x.len());
     for (target, grad) in forest.targets().iter().zip(logprobs.grads.chunks_exact(n_embd)) {
         let weight = weights.get(target.sequence).copied().unwrap_or(0.0) as f32;
         let row = &mut d_norm[target.row * n_embd..(target.row + 1) * n_embd];
         row.iter_mut().zip(grad).for_each(|(d, grad)| *d += weight * grad);
     }
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = on.buffers.zeros(x.len());
     norm::backward(on, x, &model.weights().output_norm, config.norm_eps, &d_norm, &mut dx);
     dx
 }

@@ -6,6 +6,7 @@
 //! per matrix, as the forward pass does.
 
 mod attention;
+mod buffers;
 mod forest;
 mod gate;
 mod layer;
@@ -18,6 +19,7 @@ mod trunk;
 #[cfg(test)]
 mod testing;
 
+pub use self::buffers::{Buffer, Buffers};
 pub use self::forest::{Forest, Segment, Target};
 pub use self::logprob::Logprobs;
 pub use self::trunk::{Tape, Trunk};
@@ -26,10 +28,11 @@ use crate::exec::Team;
 use crate::observe::Interrupt;
 use crate::simd::Isa;
 
-/// What computes, and what ends it early, within a product.
+/// What computes, in which memory, and what ends it early, within a product.
 #[derive(Clone, Copy)]
 struct Compute<'a> {
     team: &'a Team,
     isa: Isa,
+    buffers: &'a Buffers,
     interrupt: &'a Interrupt,
 }

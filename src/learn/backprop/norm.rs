@@ -1,11 +1,11 @@
 //! RMS norm (Zhang and Sennrich, arXiv 1910.07467), forward and backward.
 
-use super::Compute;
+use super::{Buffer, Compute};
 use crate::kernels;
 
 /// `x / rms(x) * weight` for every row of `x`, each as long as `weight`.
-pub(super) fn forward(on: Compute<'_>, x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
-    let mut y = x.to_vec();
+pub(super) fn forward(on: Compute<'_>, x: &[f32], weight: &[f32], eps: f32) -> Buffer {
+    let mut y = on.buffers.copy(x);
     kernels::rms_norm_inplace(on.team, on.isa, &mut y, weight, eps);
     y
 }

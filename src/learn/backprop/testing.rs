@@ -1,6 +1,8 @@
 //! Finite differences, and matrices for the room's tests.
 
-use super::Compute;
+use std::ops::Deref;
+
+use super::{Buffers, Compute};
 use crate::exec::Team;
 use crate::kernels::testing::Noise;
 use crate::model::{Linear, Tensor};
@@ -13,12 +15,13 @@ use crate::storage::Bytes;
 pub(super) fn compute(test: impl Fn(Compute<'_>)) {
     for threads in [1, 2] {
         let team = Team::new(threads).unwrap();
-        test(Compute { team: &team, isa: Isa::detect(), interrupt: &Interrupt::default() });
+        let (buffers, interrupt) = (Buffers::default(), Interrupt::default());
+        test(Compute { team: &team, isa: Isa::detect(), buffers: &buffers, interrupt: &interrupt });
     }
 }
 
 /// Holds `dx`, the gradient at `x` of `sum(dy * f(x))`, against central differences along ten random directions.
-pub(super) fn gradients_agree(x: &[f32], dx: &[f32], dy: &[f32], f: impl Fn(&[f32]) -> Vec<f32>) {
+pub(super) fn gradients_agree<Y: Deref<Target = [f32]>>(x: &[f32], dx: &[f32], dy: &[f32], f: impl Fn(&[f32]) -> Y) {
     assert_eq!((x.len(), f(x).len()), (dx.len(), dy.len()));
     let mut noise = Noise::new(99);
     let norm = |v: &[f32]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();

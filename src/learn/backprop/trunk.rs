@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::layer::{Activations, Block};
 use super::logprob::{self, Logprobs};
 use super::rotation::Rotation;
-use super::{Compute, Forest};
+use super::{Buffer, Buffers, Compute, Forest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels;
@@ -22,12 +22,13 @@ pub struct Trunk<'a> {
     n_ctx: usize,
     /// Bytes of activations that may be kept on the way up beyond the layers' inputs.
     keep_bytes: usize,
+    buffers: Buffers,
 }
 
 /// A pass up from some layer to the last.
 pub struct Tape {
     /// The residual stream after the last layer, `[row][n_embd]`.
-    x: Vec<f32>,
+    x: Buffer,
     /// Layers passed through, and what was kept of each.
     layers: Range<usize>,
     kept: Vec<Kept>,
@@ -42,19 +43,29 @@ impl Tape {
 }
 
 enum Kept {
-    Input(Vec<f32>),
+    Input(Buffer),
     All(Box<Activations>),
 }
 
 impl<'a> Trunk<'a> {
     /// A network in a context of `n_ctx` tokens. What `keep_bytes` does not hold of the activations is computed twice.
     pub fn new(model: &'a Model, team: &'a Team, isa: Isa, n_ctx: usize, keep_bytes: usize) -> Self {
-        Self { model, team, isa, n_ctx, keep_bytes }
+        Self { model, team, isa, n_ctx, keep_bytes, buffers: Buffers::default() }
+    }
+
+    /// The memory that passes work in.
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// The same, when the network has no more use of it.
+    pub fn into_buffers(self) -> Buffers {
+        self.buffers
     }
 
     /// The model's token embeddings, `[row][n_embd]`; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a token outside the
     /// vocabulary and [`ContextLength`](crate::ErrorKind::ContextLength) past the context.
-    pub fn embed(&self, forest: &Forest) -> Result<Vec<f32>> {
+    pub fn embed(&self, forest: &Forest) -> Result<Buffer> {
         let config = self.model.config();
         let targets = forest.targets().iter().map(|target| target.token);
         if let Some(token) = forest.tokens().iter().copied().chain(targets).find(|&t| t as usize >= config.n_vocab) {
@@ -64,7 +75,7 @@ impl<'a> Trunk<'a> {
             let message = format!("a sequence of more than {position} tokens in a context of {}", self.n_ctx);
             return Err(Error::new(ErrorKind::ContextLength, message));
         }
-        let mut x = vec![0.0; forest.n_rows() * config.n_embd];
+        let mut x = self.buffers.zeros(forest.n_rows() * config.n_embd);
         for (&token, x) in forest.tokens().iter().zip(x.chunks_exact_mut(config.n_embd)) {
             self.model.weights().token_embd.get_row(token as usize, x)?;
         }
@@ -78,11 +89,11 @@ impl<'a> Trunk<'a> {
     pub fn forward(
         &self,
         forest: &Forest,
-        mut x: Vec<f32>,
+        mut x: Buffer,
         layers: Range<usize>,
         adapter: Option<&Adapter>,
         interrupt: &Interrupt,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Buffer> {
         let rotation = self.rotation(forest);
         for i in layers {
             interrupt.check()?;
@@ -96,7 +107,7 @@ impl<'a> Trunk<'a> {
     pub fn forward_taped(
         &self,
         forest: &Forest,
-        mut x: Vec<f32>,
+        mut x: Buffer,
         from: usize,
         adapter: &Adapter,
         interrupt: &Interrupt,
@@ -153,7 +164,7 @@ impl<'a> Trunk<'a> {
     }
 
     fn on<'b>(&'b self, interrupt: &'b Interrupt) -> Compute<'b> {
-        Compute { team: self.team, isa: self.isa, interrupt }
+        Compute { team: self.team, isa: self.isa, buffers: &self.buffers, interrupt }
     }
 
     fn rotation(&self, forest: &Forest) -> [Rotation; 2] {

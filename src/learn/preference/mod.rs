@@ -8,6 +8,7 @@ mod example;
 mod loss;
 mod measured;
 mod params;
+mod pass;
 mod state;
 mod trainer;
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Loss;
 use crate::engine::Stream;
 use crate::error::{Error, Result};
+use crate::exec::Team;
 use crate::limits::Limits;
 use crate::model::{Adapter, Config, Lora, Projection};
 
@@ -107,17 +108,21 @@ impl TrainParams {
 
     /// The first adapter: A uniform within `1 / sqrt(n_in)` as peft draws it (Kaiming's rule at slope `sqrt(5)`), B zero, so
     /// that nothing changes yet.
-    pub(super) fn first_adapter(&self, config: &Config) -> Result<Adapter> {
+    pub(super) fn first_adapter(&self, config: &Config, team: &Team) -> Result<Adapter> {
         let (targets, mut adapter) = (self.targets()?, Adapter::new(config, self.alpha));
-        let mut draws = 0u64..;
-        let stream = Stream::new(self.seed);
-        let mut uniform = || stream.uniform(draws.next().unwrap_or_default());
+        let (stream, mut drawn) = (Stream::new(self.seed), 0);
         let lowest = if self.layers == 0 { 0 } else { config.n_layer.saturating_sub(self.layers) };
         for layer in lowest..config.n_layer {
             for &projection in &targets {
                 let (n_in, n_out) = projection.shape(config);
                 let bound = 1.0 / (n_in as f64).sqrt();
-                let a = (0..self.rank * n_in).map(|_| (bound * (2.0 * uniform() - 1.0)) as f32).collect();
+                let mut a = vec![0.0; self.rank * n_in];
+                team.for_each_chunk_mut(&mut a, n_in, |row, a| {
+                    for (a, draw) in a.iter_mut().zip(drawn + (row * n_in) as u64..) {
+                        *a = (bound * (2.0 * stream.uniform(draw) - 1.0)) as f32;
+                    }
+                });
+                drawn += a.len() as u64;
                 let lora = Lora { rank: self.rank, a, b: vec![0.0; n_out * self.rank] };
                 adapter.set(config, layer, projection, lora)?;
             }

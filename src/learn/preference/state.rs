@@ -25,7 +25,7 @@ impl Trainer<'_> {
                 put_text(out, text)?;
             }
             put_u64(out, self.adamw.steps)?;
-            [&self.adapter, &self.adamw.mean, &self.adamw.square]
+            [&self.adamw.adapter, &self.adamw.mean, &self.adamw.square]
                 .into_iter()
                 .try_for_each(|part| put_factors(out, part))
         })
@@ -62,15 +62,14 @@ impl Trainer<'_> {
             }
         }
         let mut new = self.adamw.clone();
-        let mut adapter = self.adapter.clone();
         new.steps = get_within(input, self.steps(), "the steps")?;
-        for part in [&mut adapter, &mut new.mean, &mut new.square] {
+        for part in [&mut new.adapter, &mut new.mean, &mut new.square] {
             get_factors(input, part)?;
         }
         if input.read(&mut [0; 1]).map_err(|e| Error::io("reading", e))? != 0 {
             return Err(Error::format("the file goes on where it should end"));
         }
-        (self.adapter, self.adamw) = (adapter, new);
+        self.adamw = new;
         Ok(())
     }
 

@@ -91,12 +91,16 @@ impl Adapter {
 
     /// An adapter of the same shape, all factors zero.
     pub fn zeros_like(&self) -> Self {
-        let mut zeros = self.clone();
-        for lora in zeros.iter_mut() {
-            lora.a.fill(0.0);
-            lora.b.fill(0.0);
+        let zeros = |lora: &Lora| Lora { rank: lora.rank, a: vec![0.0; lora.a.len()], b: vec![0.0; lora.b.len()] };
+        let layers = self.layers.iter().map(|layer| layer.each_ref().map(|lora| lora.as_ref().map(zeros))).collect();
+        Self {
+            name: self.name.clone(),
+            architecture: self.architecture.clone(),
+            base_fingerprint: self.base_fingerprint.clone(),
+            alpha: self.alpha,
+            shapes: self.shapes,
+            layers,
         }
-        zeros
     }
 
     /// All factors, lowest layer first, projections in the order of [`Projection::ALL`].

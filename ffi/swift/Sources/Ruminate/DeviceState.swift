@@ -20,17 +20,19 @@ public struct DeviceState: Sendable {
         self.joules = joules
     }
 
-    #if canImport(Darwin)
-    /// As the system says: for ``RunOptions/device``.
+    /// As the system says, for ``RunOptions/device``; nominal where it does not tell.
     @Sendable public static func current() -> DeviceState {
+        #if canImport(Darwin)
         switch ProcessInfo.processInfo.thermalState {
         case .fair: return DeviceState(thermal: .fair)
         case .serious: return DeviceState(thermal: .serious)
         case .critical: return DeviceState(thermal: .critical)
         default: return DeviceState(thermal: .nominal)
         }
+        #else
+        return DeviceState()
+        #endif
     }
-    #endif
 
     func write(to power: UnsafeMutablePointer<rum_power>) {
         power.pointee.thermal = thermal.rawValue

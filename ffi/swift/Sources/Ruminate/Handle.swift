@@ -30,6 +30,12 @@ final class Texts {
         return rum_str(ptr: UnsafePointer(copy.baseAddress), len: utf8.count)
     }
 
+    /// `text` as the library takes it, during `body`.
+    static func lend<T>(_ text: String, _ body: (rum_str) throws -> T) rethrows -> T {
+        let texts = Texts()
+        return try withExtendedLifetime(texts) { try body(texts.str(text)) }
+    }
+
     deinit { held.forEach { $0.deallocate() } }
 }
 

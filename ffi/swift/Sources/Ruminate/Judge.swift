@@ -21,10 +21,8 @@ public final class Judge: Sendable {
 
     /// A reward head that reads the hidden states of exactly this model.
     public convenience init(headAt path: String, for model: Model) throws {
-        let texts = Texts()
-        let name = texts.str(path)
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) { try check(rum_judge_open_head(model.handle.raw, name.ptr, name.len, &raw)) }
+        try Texts.lend(path) { path in try check(rum_judge_open_head(model.handle.raw, path.ptr, path.len, &raw)) }
         try self.init(Handle(raw) { rum_judge_free($0) })
     }
 
@@ -40,12 +38,10 @@ public final class Judge: Sendable {
 
     /// Asks `score` for the value of each step, from 0 to 1, on the run's thread. What it throws ends the run.
     public convenience init(named name: String, score: @escaping @Sendable (Step) throws -> Float) throws {
-        let texts = Texts()
-        let given = texts.str(name)
         let box = Unmanaged.passRetained(ScoreBox(score)).toOpaque()
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) {
-            try check(rum_judge_new_scorer(given.ptr, given.len, { user, steps, count, values in
+        try Texts.lend(name) { name in
+            try check(rum_judge_new_scorer(name.ptr, name.len, { user, steps, count, values in
                 guard let user, let steps, let values else { return -1 }
                 let box = Unmanaged<ScoreBox>.fromOpaque(user).takeUnretainedValue()
                 for index in 0..<count {
@@ -77,12 +73,10 @@ public final class Judge: Sendable {
 
     /// Asks `verify` whether a finished solution is right, on the run's thread. What it throws ends the run.
     public convenience init(named name: String, verify: @escaping @Sendable (Solution) throws -> Bool) throws {
-        let texts = Texts()
-        let given = texts.str(name)
         let box = Unmanaged.passRetained(VerifyBox(verify)).toOpaque()
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) {
-            try check(rum_judge_new_verifier(given.ptr, given.len, VerifyBox.call, box, VerifyBox.drop, &raw))
+        try Texts.lend(name) { name in
+            try check(rum_judge_new_verifier(name.ptr, name.len, VerifyBox.call, box, VerifyBox.drop, &raw))
         }
         try self.init(Handle(raw) { rum_judge_free($0) })
     }

@@ -8,18 +8,14 @@ public final class Adapter: Sendable {
 
     /// Opens an adapter in llama.cpp's GGUF format.
     public convenience init(path: String, for model: Model) throws {
-        let texts = Texts()
-        let name = texts.str(path)
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) { try check(rum_adapter_open(model.handle.raw, name.ptr, name.len, &raw)) }
+        try Texts.lend(path) { path in try check(rum_adapter_open(model.handle.raw, path.ptr, path.len, &raw)) }
         try self.init(Handle(raw) { rum_adapter_free($0) })
     }
 
     /// Writes it to a file, whole or not at all.
     public func save(to path: String) throws {
-        let texts = Texts()
-        let name = texts.str(path)
-        try withExtendedLifetime(texts) { try check(rum_adapter_save(handle.raw, name.ptr, name.len)) }
+        try Texts.lend(path) { path in try check(rum_adapter_save(handle.raw, path.ptr, path.len)) }
     }
 
     /// 32 hexadecimal digits that depend on every number in it, and how many there are.
@@ -75,10 +71,8 @@ public final class Preferences: Sendable {
     /// Rows of JSON, one a line; all or none. Gives how many.
     @discardableResult
     public func add(jsonl: String) throws -> Int {
-        let texts = Texts()
-        let rows = texts.str(jsonl)
         var count = 0
-        try withExtendedLifetime(texts) { try check(rum_preferences_add_jsonl(handle.raw, rows.ptr, rows.len, &count)) }
+        try Texts.lend(jsonl) { rows in try check(rum_preferences_add_jsonl(handle.raw, rows.ptr, rows.len, &count)) }
         return count
     }
 

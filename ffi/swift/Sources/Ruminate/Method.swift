@@ -67,19 +67,15 @@ public final class Tool: Sendable {
 
     /// A built-in tool: `calculator`, `dates`, `units` or `notes`.
     public convenience init(_ name: String) throws {
-        let texts = Texts()
-        let given = texts.str(name)
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) { try check(rum_tool_new(given.ptr, given.len, &raw)) }
+        try Texts.lend(name) { name in try check(rum_tool_new(name.ptr, name.len, &raw)) }
         try self.init(Handle(raw) { rum_tool_free($0) })
     }
 
     /// Finds passages in the text files of the folder at `path`.
     public convenience init(folder path: String) throws {
-        let texts = Texts()
-        let given = texts.str(path)
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) { try check(rum_tool_open_folder(given.ptr, given.len, &raw)) }
+        try Texts.lend(path) { path in try check(rum_tool_open_folder(path.ptr, path.len, &raw)) }
         try self.init(Handle(raw) { rum_tool_free($0) })
     }
 

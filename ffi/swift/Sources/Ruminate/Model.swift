@@ -117,22 +117,19 @@ public final class Model: Sendable {
 
     /// The file's metadata value of `key` as text; `nil` for one that it does not have.
     public func metadata(_ key: String) -> String? {
-        let texts = Texts()
-        let name = texts.str(key)
         var value = rum_str(ptr: nil, len: 0)
-        return withExtendedLifetime((self, texts)) {
-            rum_model_get_meta(handle.raw, name.ptr, name.len, &value) == 0 ? String(value) : nil
+        return withExtendedLifetime(self) {
+            let status = Texts.lend(key) { key in rum_model_get_meta(handle.raw, key.ptr, key.len, &value) }
+            return status == 0 ? String(value) : nil
         }
     }
 
     public func tokenize(_ text: String, addSpecial: Bool = false) throws -> [UInt32] {
-        let texts = Texts()
-        let given = texts.str(text)
-        var tokens = [UInt32](repeating: 0, count: given.len + 2)
+        var tokens = [UInt32](repeating: 0, count: text.utf8.count + 2)
         var count = 0
         let flags: UInt32 = addSpecial ? 1 : 0 // RUM_TOKENIZE_ADD_SPECIAL
-        try withExtendedLifetime(texts) {
-            try check(rum_tokenize(handle.raw, given.ptr, given.len, flags, &tokens, tokens.count, &count))
+        try Texts.lend(text) { text in
+            try check(rum_tokenize(handle.raw, text.ptr, text.len, flags, &tokens, tokens.count, &count))
         }
         return Array(tokens.prefix(count))
     }
@@ -145,25 +142,21 @@ public final class Model: Sendable {
 
     /// The text of a conversation, a JSON array of objects with `role` and `content`, by the model's chat template.
     public func render(messages json: String, addGenerationPrompt: Bool = true) throws -> String {
-        let texts = Texts()
-        let given = texts.str(json)
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) {
-            try check(rum_chat_render(handle.raw, given.ptr, given.len, addGenerationPrompt ? 1 : 0, &raw))
+        try Texts.lend(json) { json in
+            try check(rum_chat_render(handle.raw, json.ptr, json.len, addGenerationPrompt ? 1 : 0, &raw))
         }
         return try take(raw)
     }
 
     /// Bytes that the model at `path` would take with a tree of branches, before it is loaded.
     public static func estimate(path: String, promptTokens: Int = 256, branches: Int = 8, branchTokens: Int = 512) throws -> UInt64 {
-        let texts = Texts()
-        let name = texts.str(path)
         var tree = rum_estimate()
         try check(rum_estimate_init(&tree, MemoryLayout<rum_estimate>.size))
         tree.prompt_tokens = UInt64(promptTokens)
         tree.branches = UInt64(branches)
         tree.branch_tokens = UInt64(branchTokens)
-        try withExtendedLifetime(texts) { try check(rum_model_estimate(name.ptr, name.len, nil, &tree)) }
+        try Texts.lend(path) { path in try check(rum_model_estimate(path.ptr, path.len, nil, &tree)) }
         return tree.total
     }
 

@@ -27,8 +27,19 @@ public struct Search: Sendable {
         case best = 3 // RUM_VOTE_BEST
     }
 
+    /// When fewer samples are enough, where a majority decides.
+    public enum EarlyStop: Sendable {
+        case never
+        /// When the leader leads with at least this probability, between 0.5 and 1 (Adaptive-Consistency).
+        case lead(Double)
+        /// When so many consecutive samples agree; at least 2.
+        case window(Int)
+    }
+
     public var algorithm: Algorithm
     public var vote: Vote
+    /// `nil` for the library's choice.
+    public var earlyStop: EarlyStop?
     /// Samples, beams, particles, leaves or simulations, at most.
     public var n: Int
     /// Tokens of one solution, at most.
@@ -51,7 +62,7 @@ public struct Search: Sendable {
     public init(
         _ algorithm: Algorithm = .bestOfN, n: Int = 8, vote: Vote = .byDefault, maxTokens: Int = 512, seed: UInt64 = 0,
         temperature: Float = 0.8, tokenBudget: Int? = nil, millisecondBudget: Int? = nil, kvByteBudget: UInt64? = nil,
-        jouleBudget: Double? = nil, more: String? = nil
+        jouleBudget: Double? = nil, earlyStop: EarlyStop? = nil, more: String? = nil
     ) {
         self.algorithm = algorithm
         self.n = n
@@ -63,6 +74,7 @@ public struct Search: Sendable {
         self.millisecondBudget = millisecondBudget
         self.kvByteBudget = kvByteBudget
         self.jouleBudget = jouleBudget
+        self.earlyStop = earlyStop
         self.more = more
     }
 
@@ -80,7 +92,18 @@ public struct Search: Sendable {
         raw.budget_kv_bytes = kvByteBudget ?? 0
         raw.budget_joules = jouleBudget ?? 0
         raw.more = texts.str(more)
+        earlyStop?.choose(in: &raw)
         return raw
+    }
+}
+
+extension Search.EarlyStop {
+    fileprivate func choose(in search: inout rum_search) {
+        switch self {
+        case .never: search.early_stop = 0 // RUM_EARLY_STOP_NEVER
+        case .lead(let probability): (search.early_stop, search.early_stop_value) = (1, probability) // RUM_EARLY_STOP_BETA
+        case .window(let samples): (search.early_stop, search.early_stop_value) = (2, Double(samples)) // RUM_EARLY_STOP_WINDOW
+        }
     }
 }
 

@@ -49,11 +49,9 @@ public actor Session {
 
     /// A session that goes on from a file that ``save(to:)`` wrote.
     public init(model: Model, savedAt path: String, options: Options = Options()) throws {
-        let texts = Texts()
-        let name = texts.str(path)
         var given = try options.lend()
         var raw: OpaquePointer?
-        try withExtendedLifetime(texts) { try check(rum_session_load(model.handle.raw, &given, name.ptr, name.len, &raw)) }
+        try Texts.lend(path) { path in try check(rum_session_load(model.handle.raw, &given, path.ptr, path.len, &raw)) }
         handle = try Handle(raw) { rum_session_free($0) }
     }
 
@@ -61,24 +59,12 @@ public actor Session {
 
     /// Starts a search for the answer to `prompt`.
     public func solve(_ prompt: Prompt, search: Search = Search(), options: RunOptions = RunOptions()) throws -> Run {
-        let texts = Texts()
-        var given = try search.lend(texts)
-        return try options.start { accompanying, raw in
-            try prompt.lend(texts) { prompt in
-                try check(rum_run_search(handle.raw, &prompt, &given, &accompanying, &raw))
-            }
-        }
+        try handle.solve(prompt, search: search, options: options)
     }
 
     /// Starts the generation of one text behind `prompt`; what the session already holds of its beginning is not computed again.
     public func generate(_ prompt: Prompt, generation: Generation = Generation(), options: RunOptions = RunOptions()) throws -> Run {
-        let texts = Texts()
-        var given = try generation.lend()
-        return try options.start { accompanying, raw in
-            try prompt.lend(texts) { prompt in
-                try check(rum_run_generate(handle.raw, &prompt, &given, &accompanying, &raw))
-            }
-        }
+        try handle.generate(prompt, generation: generation, options: options)
     }
 
     /// Searches for the answer and waits for it; a cancelled task gives the best so far.
@@ -104,18 +90,10 @@ public actor Session {
     public func rewind(to count: Int = 0) throws { try check(rum_session_rewind(handle.raw, count)) }
 
     /// Writes what the session holds to a file, whole or not at all.
-    public func save(to path: String) throws {
-        let texts = Texts()
-        let name = texts.str(path)
-        try withExtendedLifetime(texts) { try check(rum_session_save(handle.raw, name.ptr, name.len)) }
-    }
+    public func save(to path: String) throws { try handle.save(to: path) }
 
     /// Goes on from a file that ``save(to:)`` wrote under the same adapters.
-    public func restore(from path: String) throws {
-        let texts = Texts()
-        let name = texts.str(path)
-        try withExtendedLifetime(texts) { try check(rum_session_restore(handle.raw, name.ptr, name.len)) }
-    }
+    public func restore(from path: String) throws { try handle.restore(from: path) }
 
     /// Bytes in use.
     public struct Memory: Sendable {
@@ -145,13 +123,7 @@ public actor Session {
     }
 
     /// A reward head that was fitted on the session's model with the adapters that stand beside it now.
-    public func head(at path: String) throws -> Judge {
-        let texts = Texts()
-        let name = texts.str(path)
-        var raw: OpaquePointer?
-        try withExtendedLifetime(texts) { try check(rum_judge_open_session_head(handle.raw, name.ptr, name.len, &raw)) }
-        return try Judge(Handle(raw) { rum_judge_free($0) })
-    }
+    public func head(at path: String) throws -> Judge { try handle.head(at: path) }
 
     /// Times decoding and sets how many branches a search decodes at once; about 30 forward passes.
     public func measureWidth() throws -> Int {
@@ -162,19 +134,56 @@ public actor Session {
 
     /// Starts sampling solutions of questions with known answers.
     public func collect(_ questions: [Question], as sampling: Sampling, options: RunOptions = RunOptions()) throws -> Run {
+        try handle.collect(questions, as: sampling, options: options)
+    }
+}
+
+// Outside the actor: closures that the library is called in are lent to functions that belong to none.
+extension Handle {
+    fileprivate func solve(_ prompt: Prompt, search: Search, options: RunOptions) throws -> Run {
+        let texts = Texts()
+        var given = try search.lend(texts)
+        return try options.start { accompanying, run in
+            try prompt.lend(texts) { prompt in try check(rum_run_search(raw, &prompt, &given, &accompanying, &run)) }
+        }
+    }
+
+    fileprivate func generate(_ prompt: Prompt, generation: Generation, options: RunOptions) throws -> Run {
+        let texts = Texts()
+        var given = try generation.lend()
+        return try options.start { accompanying, run in
+            try prompt.lend(texts) { prompt in try check(rum_run_generate(raw, &prompt, &given, &accompanying, &run)) }
+        }
+    }
+
+    fileprivate func collect(_ questions: [Question], as sampling: Sampling, options: RunOptions) throws -> Run {
         let texts = Texts()
         let given = questions.map { question in
             rum_question(
                 struct_size: MemoryLayout<rum_question>.size, number: question.number, text: texts.str(question.text),
                 answer: texts.str(question.answer))
         }
-        return try options.start { accompanying, raw in
+        return try options.start { accompanying, run in
             try given.withUnsafeBufferPointer { buffer in
                 let pointers: [UnsafePointer<rum_question>?] = buffer.indices.map { buffer.baseAddress?.advanced(by: $0) }
                 try sampling.lend(texts) { how in
-                    try check(rum_run_collect(handle.raw, pointers, pointers.count, &how, &accompanying, &raw))
+                    try check(rum_run_collect(raw, pointers, pointers.count, &how, &accompanying, &run))
                 }
             }
         }
+    }
+
+    fileprivate func save(to path: String) throws {
+        try Texts.lend(path) { path in try check(rum_session_save(raw, path.ptr, path.len)) }
+    }
+
+    fileprivate func restore(from path: String) throws {
+        try Texts.lend(path) { path in try check(rum_session_restore(raw, path.ptr, path.len)) }
+    }
+
+    fileprivate func head(at path: String) throws -> Judge {
+        var judge: OpaquePointer?
+        try Texts.lend(path) { path in try check(rum_judge_open_session_head(raw, path.ptr, path.len, &judge)) }
+        return try Judge(Handle(judge) { rum_judge_free($0) })
     }
 }
