@@ -965,8 +965,8 @@ typedef struct rum_method_options {
     size_t struct_size;
     // One of the names that `rum_methods_json` lists.
     struct rum_str name;
-    // Worked examples for `few-shot` and `memory`: JSON lines, each an object with `question` and `answer`, whose last line should be
-    // `#### answer`; or no text.
+    // Worked examples for `few-shot`, `memory` and, if it is to have some, `ensemble`: JSON lines, each an object with `question` and
+    // `answer`, whose last line should be `#### answer`; or no text.
     struct rum_str shots;
     // A file of such lines, whose examples come behind those in `shots`; or no text.
     struct rum_str shots_path;

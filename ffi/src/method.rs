@@ -7,7 +7,7 @@ use std::time::Duration;
 use ruminate::Limits;
 use ruminate::reason::tools::{Tool as Callable, ToolLimits, Toolbox};
 use ruminate::reason::{
-    ALL, AnyStrategy, FewShot, Graph, GraphOfThoughts, Inquiry, Memory, Prompts, Resources, Shot, Strategy,
+    ALL, AnyStrategy, Ensemble, FewShot, Graph, GraphOfThoughts, Inquiry, Memory, Prompts, Resources, Shot, Strategy,
 };
 use ruminate::search::SearchParams;
 use ruminate::storage::read_capped;
@@ -32,8 +32,8 @@ pub struct rum_method_options {
     pub struct_size: usize,
     /// One of the names that `rum_methods_json` lists.
     pub name: rum_str,
-    /// Worked examples for `few-shot` and `memory`: JSON lines, each an object with `question` and `answer`, whose last line should be
-    /// `#### answer`; or no text.
+    /// Worked examples for `few-shot`, `memory` and, if it is to have some, `ensemble`: JSON lines, each an object with `question` and
+    /// `answer`, whose last line should be `#### answer`; or no text.
     pub shots: rum_str,
     /// A file of such lines, whose examples come behind those in `shots`; or no text.
     pub shots_path: rum_str,
@@ -179,13 +179,16 @@ unsafe fn made(call: &Call, options: &rum_method_options) -> Result<Method, Fail
 }
 
 fn choose(name: &str, shots: Vec<Shot>, n_shots: usize) -> Result<AnyStrategy, Failure> {
-    let takes_shots = [FewShot::NAME, Memory::NAME].contains(&name);
-    match (takes_shots, shots.is_empty() || n_shots == 0) {
-        (true, true) => Err(Failure::invalid(format!("{name} takes examples: set shots or shots_path, and n_shots"))),
-        (false, _) if !shots.is_empty() => Err(Failure::invalid(format!("{name} uses no shots"))),
-        (true, false) if name == Memory::NAME => Ok(AnyStrategy::made(Memory::new(shots, n_shots))),
-        (true, false) => Ok(AnyStrategy::made(FewShot::new(shots.into_iter().take(n_shots).collect()))),
-        (false, _) => Ok(AnyStrategy::by_name(name)?),
+    let first = |shots: Vec<Shot>| shots.into_iter().take(n_shots).collect();
+    match (name, shots.is_empty() || n_shots == 0) {
+        (FewShot::NAME | Memory::NAME, true) => {
+            Err(Failure::invalid(format!("{name} takes examples: set shots or shots_path, and n_shots")))
+        }
+        (Memory::NAME, false) => Ok(AnyStrategy::made(Memory::new(shots, n_shots))),
+        (FewShot::NAME, false) => Ok(AnyStrategy::made(FewShot::new(first(shots)))),
+        (Ensemble::NAME, false) => Ok(AnyStrategy::made(Ensemble::with(first(shots)))),
+        _ if !shots.is_empty() && name != Ensemble::NAME => Err(Failure::invalid(format!("{name} uses no shots"))),
+        _ => Ok(AnyStrategy::by_name(name)?),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-use super::{Strategy, by_name};
-use crate::error::Result;
+use super::{Ensemble, Graph, GraphOfThoughts, Strategy, by_name};
+use crate::error::{Error, Result};
 
 /// A strategy that needs nothing but its name, or one made of examples, a graph or something else.
 pub enum AnyStrategy {
@@ -17,6 +17,16 @@ impl AnyStrategy {
     /// As [`by_name`].
     pub fn by_name(name: &str) -> Result<Self> {
         by_name(name).map(Self::Named)
+    }
+
+    /// One of which a trace keeps the name and the [`detail`](Strategy::detail).
+    pub fn recorded(name: &str, detail: &str) -> Result<Self> {
+        match (name, detail) {
+            (_, "") => Self::by_name(name),
+            (GraphOfThoughts::NAME, graph) => Ok(Self::made(GraphOfThoughts::with(Graph::from_json(graph)?))),
+            (Ensemble::NAME, shots) => Ok(Self::made(Ensemble::from_json(shots)?)),
+            _ => Err(Error::format(format!("the strategy {name} has no detail: {detail:?}"))),
+        }
     }
 
     /// One that was made.

@@ -7,8 +7,10 @@ use crate::text::ChatMessage;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ChainOfThought;
 
-const INSTRUCTION: &str = "Solve the problem step by step, one short calculation per line. \
-                           After the last step, write the answer as a number on a line of its own, like this:\n#### 42";
+/// It ends in words, not in an example of the last line: Qwen2.5-Coder-1.5B-Instruct went on from `#### 42` with an answer and no
+/// steps in 44 of 192 samples at temperature 0.8, from these words in 3.
+const INSTRUCTION: &str = "Solve the problem step by step, one short calculation per line. Begin with the first step. \
+                           When all steps are done, write the answer as a number on a last line of its own, behind ####.";
 
 impl Strategy for ChainOfThought {
     fn name(&self) -> &'static str {

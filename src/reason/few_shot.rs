@@ -1,10 +1,12 @@
 //! Examples before the question (Brown et al., NeurIPS 2020), as turns of a conversation: the model takes over their form.
 
+use serde::{Deserialize, Serialize};
+
 use super::Strategy;
 use crate::text::ChatMessage;
 
 /// A question with its worked answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shot {
     /// The question.
     pub question: String,

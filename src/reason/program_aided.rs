@@ -58,7 +58,8 @@ impl ProgramAided {
         all(lines).await.map(drop)
     }
 
-    async fn line(&self, desk: Desk<'_>, words: String) -> Result<()> {
+    /// One program, put forward with its value.
+    pub(super) async fn line(&self, desk: Desk<'_>, words: String) -> Result<()> {
         let mut reply = desk.ask(Ask::user(words).kept()).await?;
         for repair in 0..=self.repairs {
             let fault = match calc::run(&program(reply.text())) {

@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use super::desk::Desk;
 use super::{
-    ChainOfThought, Debate, Direct, GraphOfThoughts, Plan, ProgramAided, React, Refine, TreeOfThoughts, Verify,
+    ChainOfThought, Debate, Direct, Ensemble, GraphOfThoughts, Plan, ProgramAided, React, Refine, TreeOfThoughts,
+    Verify,
 };
 use crate::error::{Error, Result};
 use crate::search::Vote;
@@ -77,7 +78,7 @@ pub trait Steps: Sync {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
 /// Every strategy that needs nothing but its name.
-pub static ALL: [&dyn Strategy; 11] = [
+pub static ALL: [&dyn Strategy; 12] = [
     &Direct,
     &ChainOfThought,
     &Plan::PUBLISHED,
@@ -89,6 +90,7 @@ pub static ALL: [&dyn Strategy; 11] = [
     &Debate::PUBLISHED,
     &React::PUBLISHED,
     &ProgramAided::PUBLISHED,
+    &Ensemble::PUBLISHED,
 ];
 
 /// The strategy of that name; the error lists all of them.

@@ -107,6 +107,21 @@ fn what_a_method_does_not_go_with_is_refused() {
 }
 
 #[test]
+fn the_examples_of_an_ensemble_stand_in_the_trace() {
+    let folder = TempDir::new().unwrap();
+    let (shots, trace) = (folder.path().join("shots.jsonl"), folder.path().join("t.jsonl"));
+    fs::write(&shots, r#####"{"question": "1+1?", "answer": "1+1=2\n#### 2"}"#####).unwrap();
+    let (shots, trace) = (shots.to_str().unwrap(), trace.to_str().unwrap());
+    let args = ["solve", "--json", "--strategy", "ensemble", "--n", "2", "--max-tokens", "30"];
+    let alone = document(&ruminate(&[&args[..], &[QUESTION]].concat()));
+    let led = [&args[..], &["--shots", shots, "--n-shots", "1", "--trace", trace, QUESTION]].concat();
+    let led = document(&ruminate(&led));
+    assert_eq!((&led["strategy"], &alone["strategy"]), (&"ensemble".into(), &"ensemble".into()));
+    assert!(fs::read_to_string(trace).unwrap().contains("1+1=2"));
+    assert_eq!(document(&ruminate(&["trace", "replay", "--json", trace]))["identical"], true);
+}
+
+#[test]
 fn a_graph_comes_from_a_file_and_stands_in_the_trace() {
     let folder = TempDir::new().unwrap();
     let (graph, trace) = (folder.path().join("graph.json"), folder.path().join("t.jsonl"));

@@ -26,7 +26,7 @@ static rum_status made(const rum_method_options *options) {
 static void what_there_is_is_listed(void) {
     static const char *const names[] = {
         "\"direct\"", "\"cot\"", "\"few-shot\"", "\"memory\"", "\"plan\"", "\"refine\"", "\"verify\"", "\"debate\"",
-        "\"tree-of-thoughts\"", "\"graph-of-thoughts\"", "\"react\"", "\"program\"", "\"calculator\"", "\"plan-step\"",
+        "\"tree-of-thoughts\"", "\"graph-of-thoughts\"", "\"react\"", "\"program\"", "\"ensemble\"", "\"calculator\"", "\"plan-step\"",
         "\"cost\"", "\"about\"", "\"kind\":\"method\"", "\"schema\"",
     };
     rum_text *listed = NULL;
@@ -76,6 +76,10 @@ static void methods_are_refused(const paths *p) {
     OK(made(&options));
     options.n_shots = 0;
     INVALID(made(&options));
+    options = named("ensemble");
+    OK(made(&options));
+    options.shots = str(shots);
+    OK(made(&options));
     options = named("memory");
     options.shots = str("no JSON");
     CHECK(made(&options) == RUM_ERR_FORMAT);

@@ -7,7 +7,7 @@ use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use indicatif::ProgressBar;
 use ruminate::engine::Engine;
 use ruminate::observe::{CancelToken, Event, Observer};
-use ruminate::reason::{self, Graph, GraphOfThoughts, Inquiry, Prompts, Resources};
+use ruminate::reason::{AnyStrategy, Inquiry, Prompts, Resources};
 use ruminate::search::{self, Outcome, SearchParams, StopReason};
 use ruminate::simd::Isa;
 use ruminate::trace::{AdapterRecord, Header, Replay, Trace, Verdict};
@@ -83,13 +83,13 @@ fn search_again(
 ) -> Result<Outcome, Failure> {
     let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
     let (words, prompt) = (&model.tokenizer, &header.prompt.tokens);
-    let strategy = header.strategy.as_deref().and_then(|name| reason::by_name(name).ok());
-    let graph = match header.strategy_detail.as_str() {
-        "" => None,
-        detail => Some(GraphOfThoughts::with(Graph::from_json(detail)?)),
+    let strategy = match (header.strategy.as_deref(), header.strategy_detail.as_str()) {
+        // A prompt stands in the trace as it is, and its examples with it.
+        (Some(name), "") => AnyStrategy::by_name(name).ok(),
+        (Some(name), detail) => Some(AnyStrategy::recorded(name, detail)?),
+        (None, _) => None,
     };
-    let strategy = graph.as_ref().map_or(strategy, |graph| Some(graph));
-    let Some(strategy) = strategy.filter(|strategy| strategy.steps().is_some()) else {
+    let Some(strategy) = strategy.as_deref().filter(|strategy| strategy.steps().is_some()) else {
         return Ok(search::solve(engine, words, prompt, params, judge, &header.question, observer, cancel)?);
     };
     let resources = Resources {

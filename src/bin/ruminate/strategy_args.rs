@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ruminate::reason::tools::{Folder, HostTool, Tool, ToolLimits, Toolbox};
-use ruminate::reason::{AnyStrategy, FewShot, Graph, GraphOfThoughts, Memory, Prompts, Resources};
+use ruminate::reason::{AnyStrategy, Ensemble, FewShot, Graph, GraphOfThoughts, Memory, Prompts, Resources, Shot};
 
 use crate::exit::Failure;
 use crate::{dataset, input};
@@ -20,7 +20,8 @@ pub struct StrategyArgs {
     /// answers.
     #[arg(long, env = "RUMINATE_SHOTS", value_name = "FILE")]
     shots: Option<PathBuf>,
-    /// Examples to take: the first of the --shots file; `memory` takes those that resemble the question most.
+    /// Examples to take: the first of the --shots file; `memory` takes those that resemble the question most. `ensemble` may have some
+    /// before its solutions.
     #[arg(long, env = "RUMINATE_N_SHOTS", value_name = "N", default_value_t = 4, requires = "shots")]
     n_shots: usize,
     /// A folder of prompts that stand in the place of those of the same name that methods say to the model.
@@ -61,7 +62,7 @@ impl StrategyArgs {
 
     /// The strategy of that name, or what is chosen without one.
     pub fn choose_named(&self, name: Option<&str>, needs_one: bool) -> Result<AnyStrategy, Failure> {
-        let with_shots = matches!(name, None | Some(FewShot::NAME | Memory::NAME));
+        let with_shots = matches!(name, None | Some(FewShot::NAME | Memory::NAME | Ensemble::NAME));
         let shots = self.shots.clone().filter(|_| with_shots);
         let graph = self.graph.clone().filter(|_| name == Some(GraphOfThoughts::NAME));
         let strategy = name.map(str::to_owned);
@@ -90,11 +91,8 @@ impl StrategyArgs {
             return Ok(AnyStrategy::made(GraphOfThoughts::with(graph.map_err(|e| e.context(path.display()))?)));
         }
         match (self.strategy.as_deref(), &self.shots) {
-            (None | Some(FewShot::NAME), Some(path)) => {
-                let mut shots = dataset::shots(path, self.n_shots)?;
-                shots.truncate(self.n_shots);
-                Ok(AnyStrategy::made(FewShot::new(shots)))
-            }
+            (None | Some(FewShot::NAME), Some(path)) => Ok(AnyStrategy::made(FewShot::new(self.first_shots(path)?))),
+            (Some(Ensemble::NAME), Some(path)) => Ok(AnyStrategy::made(Ensemble::with(self.first_shots(path)?))),
             (Some(Memory::NAME), Some(path)) => {
                 Ok(AnyStrategy::made(Memory::new(dataset::shots(path, self.n_shots)?, self.n_shots)))
             }
@@ -104,6 +102,12 @@ impl StrategyArgs {
             (Some(name), Some(_)) => Err(Failure::usage(format!("--strategy {name} uses no --shots"))),
             (name, None) => Ok(AnyStrategy::by_name(name.unwrap_or(if needs_one { "cot" } else { "direct" }))?),
         }
+    }
+
+    fn first_shots(&self, path: &Path) -> Result<Vec<Shot>, Failure> {
+        let mut shots = dataset::shots(path, self.n_shots)?;
+        shots.truncate(self.n_shots);
+        Ok(shots)
     }
 }
 

@@ -31,23 +31,12 @@ struct Spare {
 impl Buffers {
     /// `len` zeros.
     pub fn zeros(&self, len: usize) -> Buffer {
-        let numbers = match self.lock().reuse(len) {
-            Some(mut numbers) => {
-                numbers.clear();
-                numbers.resize(len, 0.0);
-                numbers
-            }
-            // Its pages come as zeros.
-            None => vec![0.0; len],
-        };
-        self.lend(numbers)
+        self.take(len, Vec::clear)
     }
 
     /// `len` numbers, whatever they are: for what is written before it is read.
     pub fn any(&self, len: usize) -> Buffer {
-        let mut numbers = self.lock().reuse(len).unwrap_or_default();
-        numbers.resize(len, 0.0);
-        self.lend(numbers)
+        self.take(len, |_| {})
     }
 
     /// These numbers, one part behind the other.
@@ -63,6 +52,20 @@ impl Buffers {
     /// These numbers.
     pub fn copy(&self, numbers: &[f32]) -> Buffer {
         self.joined(&[numbers])
+    }
+
+    fn take(&self, len: usize, prepare: fn(&mut Vec<f32>)) -> Buffer {
+        let reused = self.lock().reuse(len);
+        let numbers = match reused {
+            Some(mut numbers) => {
+                prepare(&mut numbers);
+                numbers.resize(len, 0.0);
+                numbers
+            }
+            // The system's pages come as zeros, and nothing touches them yet.
+            None => vec![0.0; len],
+        };
+        self.lend(numbers)
     }
 
     fn lend(&self, numbers: Vec<f32>) -> Buffer {

@@ -431,7 +431,9 @@ fn a_vote_that_is_settled_ends_the_method() {
         let replies = if before.contains("The tools are") { vec!["#### 12\n".into()] } else { pens(before, said) };
         replies.into_iter().filter(|reply| !reply.contains("13")).collect()
     };
-    for strategy in [&React::PUBLISHED as &dyn Strategy, &Plan::PUBLISHED, &ProgramAided::PUBLISHED] {
+    let strategies: [&dyn Strategy; 4] =
+        [&React::PUBLISHED, &Plan::PUBLISHED, &ProgramAided::PUBLISHED, &Ensemble::PUBLISHED];
+    for strategy in strategies {
         let go = |early_stop: EarlyStop, width| {
             let params = SearchParams { n: 12, early_stop, ..params() };
             run_with(
@@ -466,6 +468,23 @@ fn a_graph_of_its_own_is_gone_through_and_belongs_to_the_search() {
     assert_eq!(replies(&strategy), 4);
     assert!(replies(&GraphOfThoughts::PUBLISHED) > 10);
     assert!(strategy.detail().contains("refine") && GraphOfThoughts::PUBLISHED.detail().is_empty());
+}
+
+#[test]
+fn an_ensemble_votes_over_both_kinds_with_examples_of_its_own() {
+    let shots = vec![Shot { question: "1+1?".into(), answer: "1+1=2\n#### 2".into() }];
+    let led = Ensemble::with(shots);
+    for (strategy, shown) in [(&Ensemble::PUBLISHED, false), (&led, true)] {
+        let ran = free(strategy, &params());
+        let count = |mark: &str| ran.seen.0.iter().filter(|node| node.3 != "prompt" && node.2.contains(mark)).count();
+        assert_eq!((count("answer = "), count("#### ")), (2, 2), "{:?}", ran.seen);
+        assert_eq!(ran.outcome.candidates.iter().map(|c| c.votes).sum::<usize>(), 4);
+        assert_eq!(ran.seen.0.iter().any(|node| node.3 == "prompt" && node.2.contains("1+1=2")), shown);
+    }
+    let recorded = AnyStrategy::recorded(Ensemble::NAME, &led.detail()).unwrap();
+    assert_eq!(recorded.detail(), led.detail());
+    assert!(AnyStrategy::recorded(Ensemble::NAME, "no list").is_err());
+    assert!(AnyStrategy::recorded("plan", &led.detail()).is_err());
 }
 
 #[test]

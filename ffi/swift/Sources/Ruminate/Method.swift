@@ -8,7 +8,7 @@ public final class Method: Sendable {
 
     /// What a method works with.
     public struct Options: Sendable {
-        /// Worked examples for `few-shot` and `memory`: JSON lines, each an object with `question` and `answer`.
+        /// Worked examples for `few-shot`, `memory` and `ensemble`: JSON lines, each an object with `question` and `answer`.
         public var shots: String?
         /// A file of such lines.
         public var shotsPath: String?
