@@ -19,10 +19,9 @@ impl AnyStrategy {
         by_name(name).map(Self::Named)
     }
 
-    /// One of which a trace keeps the name and the [`detail`](Strategy::detail).
+    /// The one of this name and [`detail`](Strategy::detail), as a trace has them of a strategy that its name alone does not make.
     pub fn recorded(name: &str, detail: &str) -> Result<Self> {
         match (name, detail) {
-            (_, "") => Self::by_name(name),
             (GraphOfThoughts::NAME, graph) => Ok(Self::made(GraphOfThoughts::with(Graph::from_json(graph)?))),
             (Ensemble::NAME, shots) => Ok(Self::made(Ensemble::from_json(shots)?)),
             _ => Err(Error::format(format!("the strategy {name} has no detail: {detail:?}"))),

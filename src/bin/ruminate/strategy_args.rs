@@ -20,8 +20,8 @@ pub struct StrategyArgs {
     /// answers.
     #[arg(long, env = "RUMINATE_SHOTS", value_name = "FILE")]
     shots: Option<PathBuf>,
-    /// Examples to take: the first of the --shots file; `memory` takes those that resemble the question most. `ensemble` may have some
-    /// before its solutions.
+    /// Examples to take: the first of the --shots file; `memory` takes those that resemble the question most, `ensemble`
+    /// puts them before its solutions in words.
     #[arg(long, env = "RUMINATE_N_SHOTS", value_name = "N", default_value_t = 4, requires = "shots")]
     n_shots: usize,
     /// A folder of prompts that stand in the place of those of the same name that methods say to the model.

@@ -36,7 +36,7 @@ impl<'a> Attention<'a> {
     /// The weighted values, `[row][head][head_dim]`.
     pub fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Result<Buffer> {
         let (n, dim) = (self.forest.n_rows(), self.config.head_dim);
-        let mut out = self.on.buffers.any(q.len());
+        let mut out = self.on.buffers.scratch(q.len());
         let failed = Failure::default();
         self.on.team.for_each_chunk_mut(&mut out, n * dim, |head, out| {
             failed.keep(self.head_forward(head, q, k, v, out));
@@ -208,7 +208,7 @@ fn gather(x: &[f32], ranges: &[std::ops::Range<usize>], width: usize, head: usiz
 /// `[head][row][dim]` as `[row][head][dim]`.
 fn by_row(on: Compute<'_>, x: &[f32], n: usize, dim: usize) -> Buffer {
     let n_head = x.len() / (n * dim).max(1);
-    let mut out = on.buffers.any(x.len());
+    let mut out = on.buffers.scratch(x.len());
     for (i, out) in out.chunks_exact_mut(dim).enumerate() {
         out.copy_from_slice(&x[(i % n_head * n + i / n_head) * dim..][..dim]);
     }

@@ -35,12 +35,12 @@ impl Buffers {
     }
 
     /// `len` numbers, whatever they are: for what is written before it is read.
-    pub fn any(&self, len: usize) -> Buffer {
+    pub fn scratch(&self, len: usize) -> Buffer {
         self.take(len, |_| {})
     }
 
     /// These numbers, one part behind the other.
-    pub fn joined(&self, parts: &[&[f32]]) -> Buffer {
+    pub fn concat(&self, parts: &[&[f32]]) -> Buffer {
         let len = parts.iter().map(|part| part.len()).sum();
         let reused = self.lock().reuse(len);
         let mut numbers = reused.unwrap_or_else(|| Vec::with_capacity(len));
@@ -51,7 +51,7 @@ impl Buffers {
 
     /// These numbers.
     pub fn copy(&self, numbers: &[f32]) -> Buffer {
-        self.joined(&[numbers])
+        self.concat(&[numbers])
     }
 
     fn take(&self, len: usize, prepare: fn(&mut Vec<f32>)) -> Buffer {
@@ -150,7 +150,7 @@ mod tests {
         drop(first);
         let second = buffers.zeros(4);
         assert_eq!((second.as_ptr(), &second[..]), (at, &[0.0; 4][..]));
-        assert_eq!(&buffers.joined(&[&[1.0], &[], &[2.0, 3.0]])[..], [1.0, 2.0, 3.0]);
+        assert_eq!(&buffers.concat(&[&[1.0], &[], &[2.0, 3.0]])[..], [1.0, 2.0, 3.0]);
         assert!(buffers.zeros(0).is_empty());
     }
 

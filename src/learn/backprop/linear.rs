@@ -22,7 +22,7 @@ impl<'a> Projected<'a> {
     /// The outputs of `n` rows of inputs.
     pub fn forward(&self, on: Compute<'_>, x: &[f32], n: usize) -> Result<Buffer> {
         let w = self.linear.weight.view()?;
-        let mut y = on.buffers.any(n * w.rows());
+        let mut y = on.buffers.scratch(n * w.rows());
         matmul_f32(on.team, &w, x, n, &mut y, on.interrupt)?;
         if let Some(bias) = &self.linear.bias {
             for y in y.chunks_exact_mut(bias.len()) {
@@ -56,7 +56,7 @@ impl<'a> Projected<'a> {
         let rank = lora.rank;
         let inner = inner(on, lora, x, n, cols)?;
         gemm(on.team, &mut grads.b, true, scale, Mat::new(dy, n, rows).t(), Mat::new(&inner, n, rank))?;
-        let mut d_inner = on.buffers.any(n * rank);
+        let mut d_inner = on.buffers.scratch(n * rank);
         gemm(on.team, &mut d_inner, false, scale, Mat::new(dy, n, rows), Mat::new(&lora.b, rows, rank))?;
         gemm(on.team, &mut grads.a, true, 1.0, Mat::new(&d_inner, n, rank).t(), Mat::new(x, n, cols))?;
         match dx {
@@ -68,7 +68,7 @@ impl<'a> Projected<'a> {
 
 /// `A x` of `n` rows.
 fn inner(on: Compute<'_>, lora: &Lora, x: &[f32], n: usize, cols: usize) -> Result<Buffer> {
-    let mut inner = on.buffers.any(n * lora.rank);
+    let mut inner = on.buffers.scratch(n * lora.rank);
     gemm(on.team, &mut inner, false, 1.0, Mat::new(x, n, cols), Mat::new(&lora.a, lora.rank, cols).t())?;
     Ok(inner)
 }

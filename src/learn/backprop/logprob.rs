@@ -38,8 +38,8 @@ pub(super) fn forward(on: Compute<'_>, model: &Model, forest: &Forest, x: &[f32]
     let at_once = (LOGITS_BYTES / size_of::<f32>() / n_vocab).max(1);
     for targets in targets.chunks(at_once) {
         let states: Vec<&[f32]> = targets.iter().map(|t| &x[t.row * n_embd..(t.row + 1) * n_embd]).collect();
-        let h = norm::forward(on, &on.buffers.joined(&states), &weights.output_norm, config.norm_eps);
-        let mut logits = on.buffers.any(targets.len() * n_vocab);
+        let h = norm::forward(on, &on.buffers.concat(&states), &weights.output_norm, config.norm_eps);
+        let mut logits = on.buffers.scratch(targets.len() * n_vocab);
         matmul_f32(on.team, &output, &h, targets.len(), &mut logits, on.interrupt)?;
         let mut logprobs = vec![0.0; targets.len()];
         // A row of logits ends in the gradient at them.

@@ -19,7 +19,7 @@ pub(super) struct AdamW {
 }
 
 /// How far a step goes.
-pub(super) struct Pace {
+pub(super) struct Hyperparams {
     /// What every gradient is multiplied with first.
     pub factor: f64,
     pub lr: f64,
@@ -32,16 +32,22 @@ impl AdamW {
     }
 
     /// Makes `next` of this by one step along `grads`. An interruption leaves `next` unfinished.
-    pub fn step(&self, grads: &Adapter, pace: &Pace, next: &mut Self, interrupt: &Interrupt) -> Result<()> {
+    pub fn step(
+        &self,
+        grads: &Adapter,
+        hyperparams: &Hyperparams,
+        next: &mut Self,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         next.steps = self.steps + 1;
         let [unbias_1, unbias_2] = [BETA_1, BETA_2].map(|beta| 1.0 - beta.powf(next.steps as f64));
         let update = |[w, mean, square]: [f32; 3], g: f32| {
-            let g = f64::from(g) * pace.factor;
+            let g = f64::from(g) * hyperparams.factor;
             let m = BETA_1 * f64::from(mean) + (1.0 - BETA_1) * g;
             let s = BETA_2 * f64::from(square) + (1.0 - BETA_2) * g * g;
             let old = f64::from(w);
-            let pull = m / unbias_1 / ((s / unbias_2).sqrt() + EPSILON) + pace.weight_decay * old;
-            [old - pace.lr * pull, m, s].map(|x| x as f32)
+            let pull = m / unbias_1 / ((s / unbias_2).sqrt() + EPSILON) + hyperparams.weight_decay * old;
+            [old - hyperparams.lr * pull, m, s].map(|x| x as f32)
         };
         let grads = grads.iter().flat_map(|(_, _, lora)| factors(lora));
         for ((now, next), grads) in self.factors().zip(next.factors_mut()).zip(grads) {

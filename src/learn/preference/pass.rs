@@ -130,7 +130,7 @@ impl Trainer<'_> {
         }
         let kept: Option<Vec<&[f32]>> = these.iter().map(|&i| self.boundaries.get(i)?.as_deref()).collect();
         if let Some(kept) = kept {
-            return Ok(self.trunk.buffers().joined(&kept));
+            return Ok(self.trunk.buffers().concat(&kept));
         }
         let x = self.trunk.forward(forest, self.trunk.embed(forest)?, 0..self.lowest, None, interrupt)?;
         let n_embd = self.model.config().n_embd;

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::time::Instant;
 
-use super::adamw::{self, AdamW, Pace};
+use super::adamw::{self, AdamW, Hyperparams};
 use super::{Example, Feedback, Loss, StepReport, TrainParams};
 use crate::engine::Stream;
 use crate::error::{Error, ErrorKind, Result};
@@ -132,8 +132,8 @@ impl<'a> Trainer<'a> {
         }
         let cut = (self.params.max_grad_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0);
         let lr = self.params.lr_at(step, steps);
-        let pace = Pace { factor: factor * cut, lr, weight_decay: self.params.weight_decay };
-        self.adamw.step(&grads, &pace, &mut self.next, interrupt)?;
+        let hyperparams = Hyperparams { factor: factor * cut, lr, weight_decay: self.params.weight_decay };
+        self.adamw.step(&grads, &hyperparams, &mut self.next, interrupt)?;
         // A run that diverges keeps its last sound adapter.
         self.next.adapter.validate()?;
         std::mem::swap(&mut self.adamw, &mut self.next);
