@@ -121,19 +121,19 @@ impl<'a> Desk<'a> {
         lock(&self.shared).requests.push(Request::Expect(n));
     }
 
+    /// Asks for a solution and puts it forward.
+    pub fn solve(&self, ask: &Ask) -> impl Future<Output = Result<()>> + Send + use<'a> {
+        let (asked, desk) = (self.ask(ask.clone()), self.clone());
+        async move {
+            desk.put_forward(asked.await?.proposal());
+            Ok(())
+        }
+    }
+
     /// Asks for `n` solutions and puts each forward as it comes.
     pub fn vote(&self, ask: &Ask, n: usize) -> impl Future<Output = Result<()>> + Send + use<'a> {
-        let each = |asked: Asked| {
-            let desk = self.clone();
-            async move {
-                let reply = asked.await?;
-                desk.put_forward(reply.proposal());
-                Ok(())
-            }
-        };
         self.expect(n);
-        let asked: Vec<_> = (0..n).map(|_| each(self.ask(ask.clone()))).collect();
-        let all = all(asked);
+        let all = all((0..n).map(|_| self.solve(ask)).collect());
         async move { all.await.map(drop) }
     }
 

@@ -74,21 +74,16 @@ impl Ensemble {
         let solution = match &self.shots {
             Some(few_shot) => Ask::messages(few_shot.messages(setting.question())),
             None => Ask::user(setting.words("solve", &[])?),
-        };
+        }
+        .solution();
         desk.expect(n);
         let line = |i: usize| -> Running<'_> {
             // In turns, so that a small budget has of both; a program is the shorter one.
             match i.is_multiple_of(2) {
                 true => Box::pin(self.program.line(desk.clone(), program.clone())),
-                false => Box::pin(solve(desk.clone(), solution.clone().solution())),
+                false => Box::pin(async { desk.solve(&solution).await }),
             }
         };
         all((0..n).map(line).collect()).await.map(drop)
     }
-}
-
-async fn solve(desk: Desk<'_>, ask: Ask) -> Result<()> {
-    let reply = desk.ask(ask).await?;
-    desk.put_forward(reply.proposal());
-    Ok(())
 }
