@@ -30,8 +30,7 @@ impl Judge for Confidence {
         matches!(self, Self::Entropy)
     }
 
-    fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
-        interrupt.check()?;
+    fn judge(&mut self, steps: &[Step<'_>], _: &Interrupt) -> Result<Vec<f32>> {
         let exponent = |draw: &Draw| match self {
             Self::Logprob => f64::from(draw.logprob),
             Self::Entropy => -f64::from(draw.entropy),

@@ -45,6 +45,11 @@ where
             }
         }
     }
+
+    /// The function is asked about them once more: it may keep something for each step.
+    fn recall(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<()> {
+        self.judge(steps, interrupt).map(drop)
+    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub struct Step<'a> {
     pub id: StepId,
     /// The step that it goes on from; [`StepId::ROOT`] when it follows the prompt.
     pub parent: StepId,
-    /// The text of this step alone.
+    /// The text of this step, and what no judge was asked about between the step before and this one.
     pub text: &'a str,
     /// The text from the prompt's end to this step's end.
     pub path: &'a str,
@@ -66,7 +66,7 @@ pub struct Step<'a> {
     pub tokens: &'a [TokenId],
     /// One for each token that was drawn; tokens put into the model's mouth come before them and have none.
     pub draws: &'a [Draw],
-    /// Hidden states; present exactly when the judge's [`taps`](Judge::taps) are not empty.
+    /// Hidden states; present exactly when the judge's [`taps`](Judge::taps) are not empty and the step is to be judged.
     pub features: Option<&'a Features>,
     /// Whether the solution ends with this step.
     pub complete: bool,
@@ -146,6 +146,13 @@ pub trait Judge: Send {
     /// earlier one. An error leaves the judge able to judge the same steps again;
     /// [`Cancelled`](crate::ErrorKind::Cancelled) when `interrupt` fired.
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>>;
+
+    /// Shows steps that were judged before the search was saved, for a judge that keeps something for the steps behind them.
+    /// Their values are known, and hidden states come with none of them. Errors as [`judge`](Self::judge).
+    fn recall(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<()> {
+        let _ = (steps, interrupt);
+        Ok(())
+    }
 
     /// The step will not be followed by another: what was kept for it may go.
     fn release(&mut self, step: StepId) {

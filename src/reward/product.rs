@@ -1,7 +1,7 @@
 //! [`Product`]: several judges as one.
 
 use crate::engine::Tap;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Interrupt;
 use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId};
 
@@ -72,7 +72,15 @@ impl Judge for Product {
                 steps.iter().map(|step| part(step.features?, from, to, all)).collect();
             let own = steps.iter().zip(&features).map(|(step, features)| Step { features: features.as_ref(), ..*step });
             let own: Vec<Step<'_>> = own.collect();
-            for (value, new) in values.iter_mut().zip(judge.judge(&own, interrupt)?) {
+            let judged = judge.judge(&own, interrupt)?;
+            if judged.len() != steps.len() {
+                let (name, n, steps) = (judge.name(), judged.len(), steps.len());
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    format!("the judge {name} gave {n} values for {steps} steps"),
+                ));
+            }
+            for (value, new) in values.iter_mut().zip(judged) {
                 match self.mix {
                     Mix::Product => *value *= f64::from(new),
                     Mix::Mean => *value += f64::from(new) * share,
@@ -81,6 +89,10 @@ impl Judge for Product {
             from = to;
         }
         Ok(values.into_iter().map(|value| value as f32).collect())
+    }
+
+    fn recall(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<()> {
+        self.judges.iter_mut().try_for_each(|judge| judge.recall(steps, interrupt))
     }
 
     fn release(&mut self, step: StepId) {
@@ -166,5 +178,36 @@ mod tests {
         let broken = Host::new("broken", |_: &[Step<'_>], _: &Interrupt| Err(Error::invalid("no")));
         let mut product = Product::new(Mix::Mean, vec![Box::new(broken)]).unwrap();
         assert!(product.judge(&[], &Interrupt::default()).is_err());
+    }
+
+    #[test]
+    fn a_judge_that_leaves_a_step_out_is_an_error() {
+        /// Values nothing.
+        struct Silent;
+
+        impl Judge for Silent {
+            fn name(&self) -> &str {
+                "silent"
+            }
+
+            fn judge(&mut self, _: &[Step<'_>], _: &Interrupt) -> Result<Vec<f32>> {
+                Ok(Vec::new())
+            }
+        }
+
+        let step = Step {
+            id: StepId(1),
+            parent: StepId::ROOT,
+            text: "",
+            path: "",
+            tokens: &[],
+            draws: &[],
+            features: None,
+            complete: false,
+        };
+        let mut product = Product::new(Mix::Product, vec![Box::new(Silent)]).unwrap();
+        let error = product.judge(&[step], &Interrupt::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.to_string().contains("silent gave 0 values for 1 steps"), "{error}");
     }
 }

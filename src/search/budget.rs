@@ -45,6 +45,8 @@ pub struct Usage {
     pub forward_passes: u64,
     /// Forward passes of a judge's own engine.
     pub reward_passes: u64,
+    /// The most KV that a judge's own engine held after it was asked, in bytes; under no cap of the search's.
+    pub reward_kv_peak_bytes: u64,
     /// Time from the call to the answer, without pauses.
     pub wall: Duration,
     /// Of that, time spent in the judge.
@@ -143,7 +145,7 @@ impl Ledger {
 
     /// Takes back a reservation that an earlier account had granted.
     pub fn grant(&mut self, tokens: u64) {
-        self.reserved += tokens;
+        self.reserved = self.reserved.saturating_add(tokens);
     }
 
     /// What ends a forward pass early.

@@ -128,7 +128,12 @@ impl<S> Lane<S> {
         }
         let unsure = growth.bar.is_some_and(|bar| is_unsure(&node.draws, bar));
         let end = end.or(unsure.then_some(End::Confidence));
-        let end = end.or((node.draws.len() as u64 >= growth.cap).then_some(growth.cap_end));
+        let full = node.draws.len() as u64 >= growth.cap;
+        let end = match end {
+            // A step that ends where the solution has to end cannot be gone on from.
+            Some(End::Step) | None if full && (end.is_none() || growth.cap_end == End::Length) => Some(growth.cap_end),
+            _ => end,
+        };
         if end.is_some() || rules.step.is_complete(&node.text, node.open_step().1) {
             growth.mark(node);
         }

@@ -173,7 +173,7 @@ impl SearchParams {
             (backup, "mcts: the share of the best child lies between 0 and 1"),
             ((1..=most).contains(&mcts.expand), "mcts: a node gets at least 1 child"),
             ((1..=most).contains(&mcts.parallel), "mcts: a round holds at least 1 simulation"),
-            (!mcts.end_gate.is_nan(), "mcts: the end gate must be a number"),
+            (mcts.end_gate.is_finite(), "mcts: the end gate must be a finite number"),
             (traversal, "tree of thoughts: breadth, threshold and steps must be positive numbers"),
             ((1..=most).contains(&thoughts.candidates), "tree of thoughts: give at least 1 candidate"),
             (share(rejection.alpha) && rejection.alpha < 1.0, "speculative rejection: alpha lies in [0, 1)"),

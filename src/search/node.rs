@@ -113,6 +113,8 @@ pub(super) struct Node {
     pub wall_ms: f64,
     /// An earlier sibling with the same tokens.
     pub twin: Option<NodeId>,
+    /// Whether it may get children.
+    pub keep: bool,
     /// Nothing will be asked of it any more.
     pub closed: bool,
 }
@@ -136,6 +138,7 @@ impl Node {
             end: None,
             wall_ms: 0.0,
             twin: None,
+            keep: false,
             closed: false,
         }
     }

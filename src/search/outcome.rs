@@ -28,7 +28,7 @@ pub struct Outcome {
     pub candidates: Vec<Candidate>,
     /// What was spent.
     pub usage: Usage,
-    /// What a program learned from elsewhere than the model, such as from tools; empty for algorithms.
+    /// What its way depended on beside the model's words: what tools said, or how many samples [`Algo::Auto`] could afford.
     pub journal: String,
 }
 

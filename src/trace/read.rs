@@ -253,6 +253,10 @@ impl Reader {
 
     fn add(&mut self, number: u64, parent: u64, started_ms: f64) -> Result<&mut Node> {
         time(started_ms)?;
+        // What a search has of them, and what the page's numbers hold exactly.
+        if number > u64::from(u32::MAX) {
+            return Err(Error::format(format!("the node number {number} is too large")));
+        }
         if number == 0 || parent >= number || (parent != 0 && !self.places.contains_key(&parent)) {
             return Err(Error::format(format!("node {number} goes on from node {parent}, which is not above it")));
         }

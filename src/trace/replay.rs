@@ -60,13 +60,15 @@ impl<'a> Replay<'a> {
     /// A comparison with `trace` of a search of `width` lanes. `cancel` is cancelled as soon as nothing is left to learn:
     /// hand it to the search.
     pub fn new(trace: &'a Trace, width: usize, cancel: &CancelToken, inner: &'a mut dyn Observer) -> Self {
-        let told = |node: &&Node| node.done.is_some() || !node.text.is_empty();
+        let cut = was_cut(trace);
+        // Of nodes that grew beside the decision when it fell nobody heard; those of a search that was cut short count.
+        let told = |node: &&Node| node.done.is_some() || (cut && !node.text.is_empty());
         Self {
             trace,
             inner,
             cancel: cancel.clone(),
             same_width: width == trace.header.free_width,
-            cut: was_cut(trace),
+            cut,
             open: trace.nodes.iter().filter(told).map(|node| node.number).collect(),
             nodes: 0,
             tokens: 0,

@@ -209,6 +209,14 @@ fn a_replay_finds_the_same_search_under_every_width() {
 }
 
 #[test]
+fn nodes_that_grew_beside_a_decision_are_no_difference_in_a_trace_with_texts() {
+    let params = SearchParams { n: 40, early_stop: EarlyStop::Beta(0.95), ..params() };
+    let trace = read(&record(&params, true, 4).0).unwrap();
+    assert!(trace.nodes.iter().any(|node| node.done.is_none() && !node.text.is_empty()), "none grew beside it");
+    assert_eq!(replay(&trace, 4).difference, None);
+}
+
+#[test]
 fn every_algorithm_is_traced_and_replayed() {
     let mut deepest = 0;
     for algo in Algo::ALL {
@@ -337,7 +345,7 @@ fn a_trace_that_contradicts_itself_is_refused() {
         [head, r#"{"event":"omen","node":7}"#, start, "", r#"{"later":[{}],"event":"node_closed","node":1,"ms":3}"#];
     assert_eq!(read(later.join("\n").as_bytes()).unwrap().nodes[0].closed_ms, Some(3.0));
     let deep = format!(r#"{{"event":"node_done","node":1,"x":{}"#, "[".repeat(100_000));
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 20] = [
         (&[], "empty"),
         (&["{}"], "no trace"),
         (&["not json"], "no trace"),
@@ -350,6 +358,7 @@ fn a_trace_that_contradicts_itself_is_refused() {
         (&[head, r#"{"event":"node_started","node":0,"parent":0,"ms":1}"#, ""], "not above"),
         (&[head, r#"{"event":"node_started","node":1,"parent":1,"ms":1}"#, ""], "not above"),
         (&[head, r#"{"event":"node_started","node":3,"parent":2,"ms":1}"#, ""], "not above"),
+        (&[head, r#"{"event":"node_started","node":9007199254740993,"parent":0,"ms":1}"#, ""], "too large"),
         (&[head, r#"{"event":"node_started","node":1,"parent":0,"ms":-1}"#, ""], "milliseconds"),
         (&[head, r#"{"event":"node_started","node":1,"parent":0,"ms":1e999}"#, ""], "number"),
         (&[head, r#"{"event":"node_text","node":1,"text":"x","ms":1}"#, ""], "never started"),

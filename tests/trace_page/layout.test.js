@@ -70,6 +70,12 @@ test("the chosen node is the one whose whole path is the answer's text", () => {
   assert.equal(Layout.chosen({ nodes, outcome: { answer: "7", text: "t1 y" } }, Layout.tree(nodes)), null);
 });
 
+test("what stands in a prompt on the way is no part of the chosen text", () => {
+  const nodes = [node(1, 0, { end: "prompt", text: "Solve: " }), node(2, 1, { answer: "7", text: "x" })];
+  const run = { nodes, outcome: { answer: "7", text: "x" } };
+  assert.equal(Layout.chosen(run, Layout.tree(nodes)).node.number, 2);
+});
+
 test("two runs part at their first different token", () => {
   assert.equal(Layout.parting(node(1, 0), node(1, 0)), null);
   assert.equal(Layout.parting(node(1, 0), node(1, 0, { tokens: [1, 9, 3] })), 1);

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use ruminate::engine::Engine;
 use ruminate::observe::{CancelToken, Event, Observer};
 use ruminate::reason::{AnyStrategy, Inquiry, Prompts, Resources};
-use ruminate::search::{self, Outcome, SearchParams, StopReason};
+use ruminate::search::{Outcome, Search, SearchParams, StopReason};
 use ruminate::simd::Isa;
 use ruminate::trace::{AdapterRecord, Header, Replay, Trace, Verdict};
 use serde_json::json;
@@ -90,7 +90,10 @@ fn search_again(
         (None, _) => None,
     };
     let Some(strategy) = strategy.as_deref().filter(|strategy| strategy.steps().is_some()) else {
-        return Ok(search::solve(engine, words, prompt, params, judge, &header.question, observer, cancel)?);
+        let search = Search::new(engine, words, prompt, params, judge, &header.question)?;
+        let mut search = search.with_journal(journal)?;
+        search.advance(u64::MAX, observer, cancel)?;
+        return Ok(search.finish(observer));
     };
     let resources = Resources {
         prompts: Prompts::with(header.prompts.clone())?,

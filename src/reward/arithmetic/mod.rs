@@ -50,8 +50,7 @@ impl Judge for Arithmetic {
         Aggregation::Min
     }
 
-    fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
-        interrupt.check()?;
+    fn judge(&mut self, steps: &[Step<'_>], _: &Interrupt) -> Result<Vec<f32>> {
         let value = |step: &Step<'_>| match check(step.text) {
             Sums { wrong: 0, right: 0 } => NEUTRAL,
             Sums { wrong: 0, .. } => 1.0,

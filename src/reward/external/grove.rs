@@ -135,6 +135,12 @@ impl<E: Engine> Grove<E> {
         Ok(())
     }
 
+    /// Whether the engine's context holds the path to this step's end, with its probe.
+    pub fn fits(&self, id: StepId) -> Result<bool> {
+        let node = self.node(id)?;
+        Ok(node.end + node.probe.len() <= self.engine.info().n_ctx)
+    }
+
     /// Computes these nodes, in as few passes as their tree allows, and hands over the rows they want: one pass for steps
     /// whose parents' KV is held. On an error what was handed over stays true.
     pub fn pass(&mut self, asked: &[(StepId, Reads)], reading: &mut Reading<'_>) -> Result<()> {

@@ -16,7 +16,8 @@ use crate::text::{TokenId, Tokenizer};
 /// Values steps by `log π(step) - log π_ref(step)`, both models forking in step with the search.
 ///
 /// A step's first token is predicted by its parent's last row, which is kept for every step that is not released:
-/// `4 · n_vocab` bytes a step and model, counted with the KV.
+/// `4 · n_vocab` bytes a step and model, counted with the KV. A step whose path outgrows the context of one of the models has its
+/// parent's reward, a first one none.
 pub struct ImplicitJudge<E> {
     policy: Side<E>,
     reference: Side<E>,
@@ -95,7 +96,8 @@ impl<E: Engine> Judge for ImplicitJudge<E> {
     }
 
     fn begin(&mut self, question: &str) -> Result<()> {
-        let prompt = self.writer.prompt(question)?;
+        let n_ctx = [&self.policy, &self.reference].map(|side| side.grove.engine().info().n_ctx);
+        let prompt = self.writer.prompt(question, n_ctx[0].min(n_ctx[1]))?;
         self.ratios.clear();
         for side in [&mut self.policy, &mut self.reference] {
             side.sums.clear();
@@ -107,12 +109,19 @@ impl<E: Engine> Judge for ImplicitJudge<E> {
 
     /// Errors as [`ExternalJudge::judge`](super::ExternalJudge).
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
-        let new = steps.iter().filter(|step| !self.ratios.contains_key(&step.id));
-        let asked = new.map(|step| {
+        let (mut asked, mut outgrown) = (Vec::new(), Vec::new());
+        for step in steps.iter().filter(|step| !self.ratios.contains_key(&step.id)) {
             let Passage { tokens, read, .. } = self.writer.passage(step)?;
-            Ok(Asked { id: step.id, parent: Some(step.parent), tokens, read })
-        });
-        let asked = asked.collect::<Result<Vec<_>>>()?;
+            let mut fits = true;
+            for side in [&mut self.policy, &mut self.reference] {
+                side.grove.insert(step.id, step.parent, tokens.clone(), Vec::new())?;
+                fits &= side.grove.fits(step.id)?;
+            }
+            match fits {
+                true => asked.push(Asked { id: step.id, parent: Some(step.parent), tokens, read }),
+                false => outgrown.push(step),
+            }
+        }
         self.policy.pass(&asked, interrupt)?;
         self.reference.pass(&asked, interrupt)?;
         for Asked { id, parent, .. } in &asked {
@@ -120,12 +129,20 @@ impl<E: Engine> Judge for ImplicitJudge<E> {
             let before = parent.and_then(|parent| self.ratios.get(&parent)).map_or(0.0, |&(_, path)| path);
             self.ratios.insert(*id, (own, before + own));
         }
+        for step in outgrown {
+            let ratios = self.ratios.get(&step.parent).copied().unwrap_or_default();
+            self.ratios.insert(step.id, ratios);
+        }
         let value = |step: &Step<'_>| {
             let reward = self.reward(step.id);
             let reward = reward.ok_or_else(|| Error::new(ErrorKind::Internal, "a step was not judged"))?;
             Ok((1.0 / (1.0 + (-reward).exp())) as f32)
         };
         steps.iter().map(value).collect()
+    }
+
+    fn recall(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<()> {
+        self.judge(steps, interrupt).map(drop)
     }
 
     fn release(&mut self, step: StepId) {
@@ -161,8 +178,7 @@ impl<E: Engine> Side<E> {
         if !self.last.contains_key(&StepId::ROOT) && !asked.is_empty() {
             ids.push((StepId::ROOT, Reads::Last));
         }
-        for Asked { id, parent, tokens, .. } in asked {
-            self.grove.insert(*id, parent.unwrap_or_default(), tokens.clone(), Vec::new())?;
+        for Asked { id, .. } in asked {
             self.sums.insert(*id, (0.0, 0.0));
             ids.push((*id, Reads::All));
         }

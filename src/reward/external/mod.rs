@@ -14,18 +14,19 @@ use std::sync::Arc;
 
 use self::grove::{Grove, Reading, Reads};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Interrupt;
 use crate::reward::Aggregation;
 use crate::reward::convention::{Convention, Passage, Place, Reader};
-use crate::reward::{Judge, JudgeUsage, Step, StepId};
+use crate::reward::{Judge, JudgeUsage, NEUTRAL, Step, StepId};
 use crate::text::Tokenizer;
 
 /// Values steps by a reward model in an engine of its own.
 ///
 /// Each step's branch forks from its parent's: a text goes through the model once, and all steps of one call go in one
 /// forward pass (the prompt goes with the first step's, the others follow it). Under a cap on the engine's KV, the branches
-/// used least recently are given back and computed again when they are needed.
+/// used least recently are given back and computed again when they are needed. A step whose path outgrows the model's context has its
+/// parent's value, a first one [`NEUTRAL`]: what the model could read decides.
 pub struct ExternalJudge<E> {
     grove: Grove<E>,
     writer: Writer,
@@ -45,17 +46,23 @@ impl Writer {
         self.convention.step(&self.tokenizer, &place)
     }
 
-    fn prompt(&self, question: &str) -> Result<Vec<crate::text::TokenId>> {
+    /// What stands before the first step, in a context of `n_ctx` tokens.
+    fn prompt(&self, question: &str, n_ctx: usize) -> Result<Vec<crate::text::TokenId>> {
         let tokens = self.convention.prompt(&self.tokenizer, question)?;
         if tokens.is_empty() {
             return Err(Error::invalid("the question is empty, and nothing stands before it"));
+        }
+        if tokens.len() >= n_ctx {
+            let n = tokens.len();
+            let message = format!("the question has {n} tokens for the reward model, whose context holds {n_ctx}");
+            return Err(Error::new(ErrorKind::ContextLength, message));
         }
         Ok(tokens)
     }
 }
 
 impl<E: Engine> ExternalJudge<E> {
-    /// A judge by the model in `engine`, whose tokenizer is given. Errors: [`InvalidArgument`](crate::ErrorKind::InvalidArgument)
+    /// A judge by the model in `engine`, whose tokenizer is given. Errors: [`InvalidArgument`](ErrorKind::InvalidArgument)
     /// when the convention's head was fitted on another model, its tokens are none of the vocabulary, or it takes two models.
     pub fn new(engine: E, tokenizer: Arc<Tokenizer>, convention: Box<dyn Convention>) -> Result<Self> {
         let info = engine.info();
@@ -101,21 +108,24 @@ impl<E: Engine> Judge for ExternalJudge<E> {
         self.writer.convention.aggregation()
     }
 
+    /// Errors: those of the tokenizer, [`ContextLength`](ErrorKind::ContextLength) for a question that leaves a step no room.
     fn begin(&mut self, question: &str) -> Result<()> {
-        let prompt = self.writer.prompt(question)?;
+        let prompt = self.writer.prompt(question, self.engine().info().n_ctx)?;
         self.values.clear();
         self.grove.begin(prompt);
         Ok(())
     }
 
-    /// Errors: those of the engine, [`ContextLength`](crate::ErrorKind::ContextLength) when a path outgrows the reward
-    /// model's context, [`Memory`](crate::ErrorKind::Memory) when a single path outgrows its KV.
+    /// Errors: those of the engine, [`Memory`](ErrorKind::Memory) when a single path outgrows its KV.
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<Vec<f32>> {
-        let mut asked = Vec::new();
+        let (mut asked, mut outgrown) = (Vec::new(), Vec::new());
         for step in steps.iter().filter(|step| !self.values.contains_key(&step.id)) {
             let passage = self.writer.passage(step)?;
             self.grove.insert(step.id, step.parent, passage.tokens, passage.probe)?;
-            asked.push((step.id, Reads::One(passage.read)));
+            match self.grove.fits(step.id)? {
+                true => asked.push((step.id, Reads::One(passage.read))),
+                false => outgrown.push(step),
+            }
         }
         let reader = self.writer.convention.reader();
         let values = &mut self.values;
@@ -125,11 +135,19 @@ impl<E: Engine> Judge for ExternalJudge<E> {
         };
         let mut reading = Reading { want: reader.want(), taps: reader.taps(), interrupt, take: &mut take };
         self.grove.pass(&asked, &mut reading)?;
+        for step in outgrown {
+            let value = self.values.get(&step.parent).copied().unwrap_or(NEUTRAL);
+            self.values.insert(step.id, value);
+        }
         let value = |step: &Step<'_>| {
             let value = self.values.get(&step.id).copied();
             value.ok_or_else(|| Error::invalid(format!("step {} has no token to be judged at", step.id.0)))
         };
         steps.iter().map(value).collect()
+    }
+
+    fn recall(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> Result<()> {
+        self.judge(steps, interrupt).map(drop)
     }
 
     fn release(&mut self, step: StepId) {

@@ -234,7 +234,7 @@ fn no_text_goes_through_the_model_twice_and_a_call_is_one_pass() {
         judge_all(&mut judge, &calls);
         let passages = tree.steps().iter().map(|step| judge.writer.passage(step).unwrap()).collect::<Vec<_>>();
         let texts: usize = passages.iter().map(|passage| passage.tokens.len() + passage.probe.len()).sum();
-        let tokens = (judge.writer.prompt(tree.question()).unwrap().len() + texts) as u64;
+        let tokens = (judge.writer.prompt(tree.question(), usize::MAX).unwrap().len() + texts) as u64;
         let computed: usize = judge.engine().computed.values().sum();
         assert_eq!(computed as u64, tokens, "{name}: every text once");
         // The first call holds one step, so that the prompt goes along with it.
@@ -249,7 +249,7 @@ fn no_text_goes_through_the_model_twice_and_a_call_is_one_pass() {
     judge.begin(tree.question()).unwrap();
     judge_all(&mut judge, &tree.levels());
     let texts: usize = tree.steps().iter().map(|step| judge.writer.passage(step).unwrap().tokens.len()).sum();
-    let tokens = judge.writer.prompt(tree.question()).unwrap().len() + texts;
+    let tokens = judge.writer.prompt(tree.question(), usize::MAX).unwrap().len() + texts;
     for side in judge.engines() {
         assert_eq!(side.computed.values().sum::<usize>(), tokens);
     }
@@ -265,7 +265,7 @@ fn a_cap_on_kv_costs_tokens_but_changes_no_score() {
         judge_all(&mut free, &tree.levels());
         let (all, once) = (free.usage().kv_bytes, free.usage().tokens);
         // Room for the longest path, and hardly more.
-        let prompt = free.writer.prompt(tree.question()).unwrap().len();
+        let prompt = free.writer.prompt(tree.question(), usize::MAX).unwrap().len();
         let mut ends = HashMap::from([(StepId::ROOT, prompt)]);
         let mut longest = 0;
         for step in tree.steps() {
@@ -291,7 +291,7 @@ fn a_cap_on_kv_costs_tokens_but_changes_no_score() {
 }
 
 #[test]
-fn a_path_that_outgrows_the_model_is_an_error() {
+fn a_path_that_outgrows_the_memory_is_an_error() {
     let tree = Tree::new();
     let mut judge = external("qwen_prm");
     judge.begin(tree.question()).unwrap();
@@ -300,12 +300,51 @@ fn a_path_that_outgrows_the_model_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::Memory);
     judge.set_kv_limit(u64::MAX);
     tree.check("qwen_prm", &judge_all(&mut judge, &tree.levels()));
+}
 
-    let mut judge = external("qwen_prm");
-    judge.grove.engine_mut().set_context(30);
+#[test]
+fn a_step_past_the_context_has_its_parents_value() {
+    let tree = Tree::new();
+    let prompt = |name| external(name).writer.prompt(tree.question(), usize::MAX).unwrap().len();
+    for name in EXTERNAL {
+        let mut free = external(name);
+        free.begin(tree.question()).unwrap();
+        let whole = judge_all(&mut free, &tree.levels());
+        let mut ends = HashMap::from([(StepId::ROOT, prompt(name))]);
+        let mut needs = HashMap::new();
+        for step in tree.steps() {
+            let passage = free.writer.passage(&step).unwrap();
+            let end = ends[&step.parent] + passage.tokens.len();
+            ends.insert(step.id, end);
+            needs.insert(step.id, end + passage.probe.len());
+        }
+        let mut outgrown = 0;
+        for n_ctx in [prompt(name) + 1, needs[&tree.steps()[0].id], needs.values().max().unwrap() - 1] {
+            for calls in [tree.levels(), vec![tree.steps()]] {
+                let mut judge = external(name);
+                judge.grove.engine_mut().set_context(n_ctx);
+                judge.begin(tree.question()).unwrap();
+                let values = judge_all(&mut judge, &calls);
+                for step in tree.steps() {
+                    let fits = needs[&step.id] <= n_ctx;
+                    let above = values.get(&step.parent).copied().unwrap_or(NEUTRAL);
+                    assert_eq!(values[&step.id], if fits { whole[&step.id] } else { above }, "{name} {n_ctx}");
+                    outgrown += usize::from(!fits);
+                }
+            }
+        }
+        assert!(outgrown > 0, "{name}");
+        let mut judge = external(name);
+        judge.grove.engine_mut().set_context(prompt(name));
+        assert_eq!(judge.begin(tree.question()).unwrap_err().kind(), ErrorKind::ContextLength);
+    }
+    let n_ctx = implicit(RewardMode::Single).writer.prompt(tree.question(), usize::MAX).unwrap().len() + 1;
+    let mut short = HashedEngine::new(N_VOCAB, 2);
+    short.set_context(n_ctx);
+    let convention = Box::new(Implicit::new(&template(), RewardMode::Accumulative).unwrap());
+    let mut judge = ImplicitJudge::new(HashedEngine::new(N_VOCAB, 1), short, plain(), convention).unwrap();
     judge.begin(tree.question()).unwrap();
-    let error = judge.judge(&tree.levels()[0], &Interrupt::default()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ContextLength);
+    assert!(judge_all(&mut judge, &tree.levels()).values().all(|value| *value == NEUTRAL));
 }
 
 #[test]

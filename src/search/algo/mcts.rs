@@ -4,7 +4,7 @@
 //!
 //! Several simulations run in one round. Each of them leaves a visit behind on its way down before the next one chooses (a
 //! virtual loss: Chaslot, Winands and van den Herik, 2008), so that they part; how many is a parameter and no matter of the
-//! schedule.
+//! schedule. One that comes to a finished text again asks for nothing and counts like any other.
 
 use std::collections::BTreeMap;
 
@@ -86,6 +86,8 @@ pub(super) struct Mcts {
     stats: BTreeMap<NodeId, Stat>,
     /// Visits that this round's simulations left behind on their way down.
     left_behind: Vec<NodeId>,
+    /// Finished texts that they ended in.
+    finished: Vec<NodeId>,
     begun: bool,
     rolling: bool,
 }
@@ -99,13 +101,14 @@ impl Mcts {
             rollouts: !judged,
             stats: BTreeMap::new(),
             left_behind: Vec::new(),
+            finished: Vec::new(),
             begun: false,
             rolling: false,
         }
     }
 
-    /// Down to a node without children, leaving visits behind; `None` when it ends in a text that is complete.
-    fn descend(&mut self, tree: &Tree) -> Option<NodeId> {
+    /// Down to a node without children, leaving visits behind.
+    fn descend(&mut self, tree: &Tree) -> NodeId {
         let mut at = tree.root();
         loop {
             let stat = self.stats.entry(at).or_default();
@@ -113,9 +116,6 @@ impl Mcts {
             self.left_behind.push(at);
             let parent_visits = stat.visits;
             let children = stat.children.clone();
-            if children.is_empty() {
-                return tree.is_open(at).then_some(at);
-            }
             let priors = self.priors(tree, &children);
             let mut best: Option<(f64, NodeId)> = None;
             for (&child, prior) in children.iter().zip(priors) {
@@ -124,7 +124,10 @@ impl Mcts {
                     best = Some((score, child));
                 }
             }
-            at = best?.1;
+            match best {
+                Some((_, child)) => at = child,
+                None => return at,
+            }
         }
     }
 
@@ -148,12 +151,19 @@ impl Mcts {
         children.iter().map(|id| mean(id) / sum.max(f64::MIN_POSITIVE)).collect()
     }
 
-    /// Takes the visits of a round back, now that its values are known.
-    fn forget_visits(&mut self) {
+    /// Takes the visits of a round back, now that its values are known. A finished text that a simulation came to again is
+    /// worth once more what it is worth.
+    fn end_round(&mut self, tree: &Tree) {
         for id in std::mem::take(&mut self.left_behind) {
             if let Some(stat) = self.stats.get_mut(&id) {
                 stat.visits -= 1.0;
             }
+        }
+        for id in std::mem::take(&mut self.finished) {
+            let Some(stat) = self.stats.get_mut(&id) else { continue };
+            stat.visits += 1.0;
+            let value = stat.q;
+            self.send_up(tree, id, value);
         }
     }
 
@@ -162,7 +172,12 @@ impl Mcts {
         let parent = tree.parent(child);
         self.stats.entry(parent).or_default().children.push(child);
         self.stats.insert(child, Stat { visits: 1.0, q: value, children: Vec::new() });
-        for id in tree.ancestry(child).skip(1) {
+        self.send_up(tree, child, value);
+    }
+
+    /// The value of `from` changes what stands above it.
+    fn send_up(&mut self, tree: &Tree, from: NodeId, value: f64) {
+        for id in tree.ancestry(from).skip(1) {
             let (q, visits) = self.revalued(id, value);
             if let Some(stat) = self.stats.get_mut(&id) {
                 (stat.q, stat.visits) = (q, visits);
@@ -187,15 +202,21 @@ impl Mcts {
         }
     }
 
-    /// The simulations of one round.
+    /// Whether one of these is a finished text that is good enough to end the search.
+    fn is_found(&self, tree: &Tree, nodes: &[NodeId]) -> bool {
+        let complete = |node| tree.node(node).end.is_some_and(|end| end.is_complete());
+        nodes.iter().any(|&node| complete(node) && tree.value(node) >= self.params.end_gate)
+    }
+
+    /// The simulations of one round; those that came to the same node count once.
     fn simulate(&mut self, tree: &Tree) -> Vec<Extend> {
-        let mut leaves = Vec::new();
-        for _ in 0..self.params.parallel.min(self.simulations) {
-            self.simulations -= 1;
-            leaves.extend(self.descend(tree));
-        }
+        let mut leaves: Vec<NodeId> =
+            (0..self.params.parallel.min(self.simulations)).map(|_| self.descend(tree)).collect();
         leaves.sort_unstable();
         leaves.dedup();
+        self.simulations = self.simulations.saturating_sub(leaves.len().max(1));
+        let (leaves, finished): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|&at| tree.is_open(at));
+        self.finished = finished;
         let steps = leaves.into_iter().map(|at| step_or_rest(tree, at, self.max_steps));
         steps.flat_map(|step| std::iter::repeat_n(step, self.params.expand)).collect()
     }
@@ -205,7 +226,7 @@ impl Rounds for Mcts {
     fn next(&mut self, tree: &mut Tree, told: &[NodeId]) -> Vec<Extend> {
         let mut told: Vec<NodeId> = told.to_vec();
         if !self.rolling {
-            self.forget_visits();
+            self.end_round(tree);
         }
         if std::mem::replace(&mut self.rolling, false) {
             // A rollout's value counts for the child that it began at; so does that of a child which ended itself.
@@ -220,23 +241,21 @@ impl Rounds for Mcts {
             for &node in if self.rollouts { &ended } else { &told } {
                 self.back_up(tree, node, tree.value(node));
             }
-            if self.rollouts && !open.is_empty() {
+            if self.rollouts && !open.is_empty() && !self.is_found(tree, &ended) {
                 self.rolling = true;
                 return open.into_iter().map(Extend::solution).collect();
             }
         }
-        let found = |&node: &NodeId| {
-            tree.node(node).end.is_some_and(|end| end.is_complete()) && tree.value(node) >= self.params.end_gate
-        };
-        if told.iter().any(found) {
+        if self.is_found(tree, &told) {
             return Vec::new();
         }
-        // A simulation that ends in a finished text asks for nothing: the next one is tried.
+        // A round of simulations that end in finished texts asks for nothing: the next one is tried.
         while self.simulations > 0 {
             let requests = self.simulate(tree);
             if !requests.is_empty() {
                 return requests;
             }
+            self.end_round(tree);
         }
         Vec::new()
     }
@@ -276,6 +295,31 @@ mod tests {
         assert!((puct.score(a, 10.0, 0.6) - 0.974_553_995_794_700_9).abs() < 1e-12, "{}", puct.score(a, 10.0, 0.6));
         let priors = puct.priors(&tree, &[a, b]);
         assert!((priors[0] - 0.869_891_525_637_002_1).abs() < 1e-12 && (priors[0] + priors[1] - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_simulation_that_comes_to_a_finished_text_again_counts() {
+        let mut tree = Tree::new(0, Aggregation::Last);
+        let root = tree.root();
+        let (finished, open) = (grown(&mut tree, root, 0.0), grown(&mut tree, root, -5.0));
+        tree.node_mut(finished).end = Some(End::Eog);
+        let mut mcts = Mcts::new(
+            &SearchParams { n: 40, mcts: MctsParams { parallel: 1, ..Default::default() }, ..Default::default() },
+            true,
+        );
+        mcts.back_up(&tree, finished, 1.0);
+        mcts.back_up(&tree, open, 0.1);
+        let mut again = 0;
+        while mcts.simulations > 0 && mcts.simulate(&tree).is_empty() {
+            mcts.end_round(&tree);
+            again += 1;
+        }
+        assert!((1..39).contains(&again), "{again}: the open step gets its turn");
+        assert_eq!(mcts.stats[&finished].visits, 1.0 + again as f64);
+        // The mean of 1 and 0.1, and once more 1 for each time.
+        let expected = (1.1 + again as f64) / (2.0 + again as f64);
+        mcts.end_round(&tree);
+        assert!((mcts.stats[&root].q - expected).abs() < 1e-12, "{}", mcts.stats[&root].q);
     }
 
     #[test]

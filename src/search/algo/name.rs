@@ -98,7 +98,9 @@ impl Algo {
     }
 
     pub(in crate::search) fn start(self, params: &SearchParams, judged: bool, width: usize) -> Box<dyn Algorithm> {
-        let vote = params.vote.unwrap_or(if judged { Vote::Weighted } else { Vote::Majority });
+        // DeepConf's own confidence is what its votes count.
+        let weighted = judged || self == Self::DeepConf;
+        let vote = params.vote.unwrap_or(if weighted { Vote::Weighted } else { Vote::Majority });
         match self {
             Self::Greedy => Box::new(Greedy::default()),
             Self::BestOfN => Box::new(BestOfN::new(params, vote)),

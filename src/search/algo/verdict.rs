@@ -21,7 +21,10 @@ pub(in crate::search) struct Verdict {
 /// A text with a vote.
 struct Voter {
     text: String,
+    /// What its vote counts.
     weight: f64,
+    /// What it is worth, in [0, 1].
+    value: f64,
     /// It came to its end.
     complete: bool,
     /// What it votes for, and what it does where no text came to its end and none marked an answer.
@@ -36,6 +39,7 @@ impl Verdict {
         let voter = |&node: &NodeId| Voter {
             text: tree.text(node),
             weight: weight(node),
+            value: tree.value(node),
             complete: is_complete(tree, node),
             ballot: ballot(tree, node),
             guess: guess(tree, node),
@@ -48,6 +52,7 @@ impl Verdict {
         let voter = |proposal: &Proposal| Voter {
             text: proposal.text.clone(),
             weight: proposal.weight,
+            value: proposal.weight,
             complete: proposal.complete,
             ballot: proposed(proposal, grammar),
             guess: if grammar.is_none() { guess_of(&proposal.text) } else { None },
@@ -77,13 +82,13 @@ impl Verdict {
             answer: class.answer.text().to_owned(),
             votes: class.votes,
             weight: class.weight,
-            score: class.score,
+            score: voters.get(class.best).map_or(class.score, |voter| voter.value),
         };
         Self {
             answer: ranking.first().map(|class| class.answer.text().to_owned()),
             text: best.text.clone(),
             complete: best.complete,
-            score: Some(best.weight),
+            score: Some(best.value),
             candidates: ranking.iter().map(candidate).collect(),
         }
     }

@@ -14,7 +14,7 @@ use crate::text::TokenId;
 impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
     /// Starts nodes until the batch is full, the ledger covers no more, or the algorithm wants no more.
     pub(super) fn fill(&mut self, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<()> {
-        while self.lanes.len() < self.width {
+        while self.lanes.len() < self.width && !self.ledger.exhausted() {
             if let Some(growth) = self.parked.pop_front() {
                 self.start(growth, observer, cancel)?;
                 continue;
@@ -56,6 +56,7 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         for &token in &forced {
             self.vocabulary.append(&mut stream, token, &mut node.text);
         }
+        node.keep = extend.keep;
         node.forced = forced.len();
         node.tokens = forced;
         node.held = match extend.hold {

@@ -15,6 +15,8 @@ pub(super) struct Judging<'a, 'j> {
     judge: Option<&'a mut (dyn Judge + 'j)>,
     taps: Vec<Tap>,
     entropy: bool,
+    /// Of what the judge has spent, what the account knows.
+    charged: JudgeUsage,
 }
 
 /// An ended node with the hidden states of its steps.
@@ -30,7 +32,7 @@ impl<'a, 'j> Judging<'a, 'j> {
         }
         let taps = judge.as_deref().map_or_else(Vec::new, |judge| judge.taps().to_vec());
         let entropy = judge.as_deref().is_some_and(|judge| judge.wants_entropy());
-        Ok(Self { judge, taps, entropy })
+        Ok(Self { judge, taps, entropy, charged: JudgeUsage::default() })
     }
 
     pub fn is_some(&self) -> bool {
@@ -60,40 +62,52 @@ impl<'a, 'j> Judging<'a, 'j> {
     pub fn judge(&mut self, tree: &mut Tree, ended: &[Ended], interrupt: &Interrupt, usage: &mut Usage) -> Result<()> {
         let Some(judge) = self.judge.as_deref_mut() else { return Ok(()) };
         let start = Instant::now();
-        let paths: Vec<String> = ended.iter().map(|ended| tree.text(tree.parent(ended.node))).collect();
-        let mut texts = Vec::new();
-        for (ended, above) in ended.iter().zip(&paths) {
-            for mark in &tree.node(ended.node).steps {
-                let own = tree.node(ended.node).text.get(..mark.bytes).unwrap_or_default();
-                texts.push(format!("{above}{own}"));
-            }
-        }
-        let mut texts = texts.iter();
-        let mut steps = Vec::new();
-        for ended in ended {
-            steps_of(tree, ended, !self.taps.is_empty(), &mut texts, &mut steps);
-        }
+        let nodes: Vec<NodeId> = ended.iter().map(|ended| ended.node).collect();
+        let written = written(tree, &nodes);
+        let features = ended.iter().flat_map(|ended| {
+            let count = tree.node(ended.node).steps.len();
+            (0..count).map(|index| ended.features.get(index).filter(|_| !self.taps.is_empty()))
+        });
+        let steps: Vec<Step<'_>> =
+            written.iter().zip(features).map(|(written, features)| written.step(tree, features)).collect();
         if steps.is_empty() {
             return Ok(());
         }
-        // A head takes microseconds and has its states only now: it is not interrupted.
-        let uninterrupted = Interrupt::default();
-        let scores = judge.judge(&steps, if self.taps.is_empty() { interrupt } else { &uninterrupted });
-        let JudgeUsage { tokens, passes, .. } = judge.usage();
-        (usage.reward_tokens, usage.reward_passes) = (tokens, passes);
-        usage.reward_wall += start.elapsed();
+        let scores = judge.judge(&steps, interrupt);
+        self.charge(start, usage);
         let scores = scores?;
         if scores.len() != steps.len() {
             let message = format!("the judge gave {} values for {} steps", scores.len(), steps.len());
             return Err(Error::new(ErrorKind::Internal, message));
         }
         let mut scores = scores.into_iter();
-        for ended in ended {
-            for mark in &mut tree.node_mut(ended.node).steps {
+        for node in nodes {
+            for mark in &mut tree.node_mut(node).steps {
                 mark.score = scores.next().map(|score| if score.is_nan() { 0.0 } else { score.clamp(0.0, 1.0) });
             }
         }
         Ok(())
+    }
+
+    /// Shows the judge the steps of a node that was judged before the search was saved.
+    pub fn recall(&mut self, tree: &Tree, node: NodeId, interrupt: &Interrupt, usage: &mut Usage) -> Result<()> {
+        let Some(judge) = self.judge.as_deref_mut() else { return Ok(()) };
+        let start = Instant::now();
+        let written = written(tree, &[node]);
+        let steps: Vec<Step<'_>> = written.iter().map(|written| written.step(tree, None)).collect();
+        let done = judge.recall(&steps, interrupt);
+        self.charge(start, usage);
+        done
+    }
+
+    /// What the judge has spent since the last call.
+    fn charge(&mut self, start: Instant, usage: &mut Usage) {
+        let spent = self.judge.as_deref().map_or(self.charged, |judge| judge.usage());
+        usage.reward_tokens += spent.tokens.saturating_sub(self.charged.tokens);
+        usage.reward_passes += spent.passes.saturating_sub(self.charged.passes);
+        usage.reward_kv_peak_bytes = usage.reward_kv_peak_bytes.max(spent.kv_bytes);
+        usage.reward_wall += start.elapsed();
+        self.charged = spent;
     }
 
     /// The text of `node` will not go on.
@@ -113,36 +127,56 @@ impl<'a, 'j> Judging<'a, 'j> {
     }
 }
 
-/// The steps of one node as the judge sees them.
-fn steps_of<'t>(
-    tree: &'t Tree,
-    ended: &'t Ended,
-    reads_hidden: bool,
-    paths: &mut impl Iterator<Item = &'t String>,
-    steps: &mut Vec<Step<'t>>,
-) {
-    let node = tree.node(ended.node);
-    let mut parent = above(tree, ended.node);
-    let (mut from_token, mut from_byte) = (0, 0);
-    for (index, mark) in node.steps.iter().enumerate() {
+/// A step with the text that it ends.
+struct Written {
+    node: NodeId,
+    index: usize,
+    parent: StepId,
+    path: String,
+    /// Where in the path it begins: what no judge was asked about stands at the beginning of the step behind it.
+    from: usize,
+}
+
+/// The steps of these nodes, node by node.
+fn written(tree: &Tree, nodes: &[NodeId]) -> Vec<Written> {
+    let mut written = Vec::new();
+    for &id in nodes {
+        let before = tree.text(tree.parent(id));
+        let (mut parent, mut from) = above(tree, id);
+        let node = tree.node(id);
+        for (index, mark) in node.steps.iter().enumerate() {
+            let path = format!("{before}{}", node.text.get(..mark.bytes).unwrap_or_default());
+            let to = path.len();
+            written.push(Written { node: id, index, parent, path, from: from.min(to) });
+            (parent, from) = (id.step(index), to);
+        }
+    }
+    written
+}
+
+impl Written {
+    fn step<'s>(&'s self, tree: &'s Tree, features: Option<&'s Features>) -> Step<'s> {
+        let node = tree.node(self.node);
+        let before = self.index.checked_sub(1).and_then(|index| node.steps.get(index)).map_or(0, |mark| mark.tokens);
+        let end = node.steps.get(self.index).map_or(before, |mark| mark.tokens);
         let drawn = |tokens: usize| tokens.saturating_sub(node.forced);
-        steps.push(Step {
-            id: ended.node.step(index),
-            parent,
-            text: node.text.get(from_byte..mark.bytes).unwrap_or_default(),
-            path: paths.next().map_or("", String::as_str),
-            tokens: node.tokens.get(from_token..mark.tokens).unwrap_or_default(),
-            draws: node.draws.get(drawn(from_token)..drawn(mark.tokens)).unwrap_or_default(),
-            features: ended.features.get(index).filter(|_| reads_hidden),
-            complete: index + 1 == node.steps.len() && node.end.is_some_and(|end| end.is_complete()),
-        });
-        parent = ended.node.step(index);
-        (from_token, from_byte) = (mark.tokens, mark.bytes);
+        Step {
+            id: self.node.step(self.index),
+            parent: self.parent,
+            text: self.path.get(self.from..).unwrap_or_default(),
+            path: &self.path,
+            tokens: node.tokens.get(before..end).unwrap_or_default(),
+            draws: node.draws.get(drawn(before)..drawn(end)).unwrap_or_default(),
+            features,
+            complete: self.index + 1 == node.steps.len() && node.end.is_some_and(|end| end.is_complete()),
+        }
     }
 }
 
-/// The last step before `node` in the same text.
-fn above(tree: &Tree, node: NodeId) -> StepId {
-    let with_steps = tree.path(node).into_iter().rev().skip(1).find(|&id| !tree.node(id).steps.is_empty());
-    with_steps.map_or(StepId(0), |id| id.step(tree.node(id).steps.len() - 1))
+/// The last judged step before `node` in the same text, and where in the text it ends.
+fn above(tree: &Tree, node: NodeId) -> (StepId, usize) {
+    let judged = |id: NodeId| tree.node(id).steps.iter().rposition(|mark| mark.score.is_some()).map(|at| (id, at));
+    let Some((id, at)) = tree.path(node).into_iter().rev().skip(1).find_map(judged) else { return (StepId::ROOT, 0) };
+    let bytes = tree.node(id).steps.get(at).map_or(0, |mark| mark.bytes);
+    (id.step(at), tree.text(tree.parent(id)).len() + bytes)
 }

@@ -15,7 +15,7 @@ mod saved;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use self::judging::Judging;
+use self::judging::{Ended, Judging};
 use self::kept::Kept;
 use super::algo::{Algorithm, Extend, Programmed, Verdict, verdict};
 use super::answer::Answer;
@@ -66,6 +66,10 @@ pub struct Search<'a, 'j, E: Engine + ?Sized, V: Vocabulary> {
     held: Option<Extend>,
     /// Nodes asked for and not yet told, in that order.
     untold: VecDeque<NodeId>,
+    /// Ended nodes that the judge was interrupted over.
+    unjudged: Vec<Ended>,
+    /// Judged nodes of a saved search that the judge has to see again.
+    recalled: VecDeque<NodeId>,
     /// Branches decoded at once, at most: the free width, less once KV ran short.
     width: usize,
     /// The engine's own cap on KV, put back in the end.
@@ -73,6 +77,8 @@ pub struct Search<'a, 'j, E: Engine + ?Sized, V: Vocabulary> {
     /// Why a node that was told had been cut short.
     cut: Option<StopReason>,
     stop_reason: Option<StopReason>,
+    /// An error ended it: what it holds belongs together no more.
+    failed: bool,
 }
 
 impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
@@ -123,9 +129,12 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             parked: VecDeque::new(),
             held: None,
             untold: VecDeque::new(),
+            unjudged: Vec::new(),
+            recalled: VecDeque::new(),
             kv_limit,
             cut: None,
             stop_reason: None,
+            failed: false,
             params: params.clone(),
         })
     }
@@ -144,8 +153,15 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         self
     }
 
-    /// Runs at most `passes` forward passes; `None` when the search has not ended with them. A budget that runs out, a
-    /// deadline and a cancellation are no errors but reasons to stop.
+    /// This search, which has not begun, with what an earlier run of it learned from elsewhere than its nodes
+    /// ([`Outcome::journal`]), so that it goes the same way. [`Format`](ErrorKind::Format) for a journal of another search.
+    pub fn with_journal(mut self, journal: &str) -> Result<Self> {
+        self.algorithm.recall(journal)?;
+        Ok(self)
+    }
+
+    /// Runs about `passes` forward passes, prompts not counted; `None` when the search has not ended with them. A budget that
+    /// runs out, a deadline and a cancellation are no errors but reasons to stop. After an error the search can only be finished.
     pub fn advance(
         &mut self,
         passes: u64,
@@ -155,6 +171,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         if self.stop_reason.is_some() {
             return Ok(self.stop_reason);
         }
+        self.check_sound()?;
         self.ledger.start();
         let done = self.run(passes, observer, cancel);
         self.ledger.stop();
@@ -164,11 +181,16 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             Err(error) if error.kind() == ErrorKind::Cancelled && cancel.is_cancelled() => Some(StopReason::Cancelled),
             Err(error) if error.kind() == ErrorKind::Cancelled => Some(StopReason::Deadline),
             Err(error) => {
+                self.failed = true;
                 self.release_all();
                 return Err(error);
             }
         };
         Ok(self.stop_reason)
+    }
+
+    fn check_sound(&self) -> Result<()> {
+        if self.failed { Err(Error::invalid("the search ended with an error and cannot go on")) } else { Ok(()) }
     }
 
     /// What has been spent so far.
@@ -207,8 +229,8 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
     fn run(&mut self, passes: u64, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<Option<StopReason>> {
         let end = self.ledger.usage.forward_passes.saturating_add(passes);
         self.algorithm.attend(&self.ledger.interrupt(cancel));
-        self.cap_kv();
         self.prefill(observer, cancel)?;
+        self.judge_again(cancel)?;
         loop {
             self.tell(observer);
             self.algorithm.fault().map_or(Ok(()), Err)?;
@@ -238,7 +260,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         }
     }
 
-    /// Computes the prompt but for its last token.
+    /// Computes the prompt but for its last token, as far as the energy lasts.
     fn prefill(&mut self, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<()> {
         let trunk = match self.trunk.take() {
             Some(trunk) => self.trunk.insert(trunk),
@@ -251,6 +273,10 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         let mut done = self.engine.len(trunk);
         for chunk in body.get(done..).unwrap_or_default().chunks(PREFILL_CHUNK) {
             interrupt.check()?;
+            if self.ledger.exhausted() {
+                return Ok(());
+            }
+            self.engine.set_kv_limit(self.ledger.kv_limit(&self.engine.memory(), self.kv_limit));
             let mut batch = Batch::new(&interrupt);
             batch.extend(trunk, chunk, Want::None);
             self.engine.forward(&batch, &mut self.rows).map_err(|error| match error.kind() {
@@ -260,6 +286,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             done += chunk.len();
             observer.event(&Event::Progress { what: "prompt", done: done as u64, total });
             self.ledger.record(&self.engine.memory());
+            self.ledger.tick();
         }
         Ok(())
     }

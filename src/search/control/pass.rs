@@ -84,6 +84,9 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         }
         let interrupt = self.ledger.interrupt(cancel);
         let done = self.judging.judge(&mut self.tree, &judged, &interrupt, &mut self.ledger.usage);
+        if done.is_err() {
+            self.unjudged = judged;
+        }
         for growth in &growths {
             if !growth.keep {
                 self.judging.release(&self.tree, growth.node);

@@ -20,13 +20,14 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         let id = self.tree.add(extend.at);
         self.untold.push_back(id);
         let node = self.tree.node_mut(id);
-        (node.prompt, node.forced, node.tokens) = (true, extend.prompt.len(), extend.prompt.clone());
+        (node.prompt, node.keep) = (true, true);
+        (node.forced, node.tokens) = (extend.prompt.len(), extend.prompt.clone());
         node.text = self.vocabulary.spell(&extend.prompt);
         id
     }
 
     /// Computes `path` but for its last token on `branch`, which holds a beginning of it, and keeps it for the children of
-    /// `growth`. When the caller or the deadline interrupts, the node waits to be begun again.
+    /// `growth`. When the caller, the deadline or the end of the energy interrupts, the node waits to be begun again.
     pub(super) fn read(
         &mut self,
         growth: Growth<V::Stream>,
@@ -39,7 +40,12 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         let held = self.engine.len(&branch).min(body.len());
         self.engine.truncate(&mut branch, held)?;
         match self.read_body(&branch, body, cancel) {
-            Ok(()) => {}
+            Ok(true) => {}
+            Ok(false) => {
+                self.engine.release(branch);
+                self.parked.push_front(growth);
+                return Ok(());
+            }
             Err(error) if error.kind() == ErrorKind::Memory => {
                 self.engine.release(branch);
                 self.without_room(growth, observer);
@@ -63,12 +69,16 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         Ok(())
     }
 
-    fn read_body(&mut self, branch: &Branch, body: &[TokenId], cancel: &CancelToken) -> Result<()> {
+    /// Whether all of it was computed before the energy was spent.
+    fn read_body(&mut self, branch: &Branch, body: &[TokenId], cancel: &CancelToken) -> Result<bool> {
         loop {
             let held = self.engine.len(branch);
             let Some(chunk) = body.get(held..).and_then(|rest| rest.chunks(PREFILL_CHUNK).next()) else {
-                return Ok(());
+                return Ok(true);
             };
+            if self.ledger.exhausted() {
+                return Ok(false);
+            }
             self.cap_kv();
             let interrupt = self.ledger.interrupt(cancel);
             interrupt.check()?;

@@ -4,7 +4,7 @@
 //! same nodes. Tokens, values and KV of the nodes come from the file, so nothing is computed twice and the rest of the search
 //! is the same as if it had never stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::Search;
 use crate::engine::{Branch, Engine};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::observe::Interrupt;
+use crate::observe::CancelToken;
 use crate::reward::{Draw, Features};
 use crate::search::algo::Extend;
 use crate::search::budget::{Ledger, Usage};
@@ -23,8 +23,8 @@ use crate::search::vocabulary::Vocabulary;
 use crate::storage::wire::{get_f64, get_raw, get_text, get_u64, get_within, put_f64, put_raw, put_text, put_u64};
 use crate::text::TokenId;
 
-const MAGIC: &[u8; 8] = b"RUMSRCH2";
-/// Caps of what a file may claim; a search that reaches them is refused when it is saved, too.
+const MAGIC: &[u8; 8] = b"RUMSRCH3";
+/// Caps of what a file may claim.
 const MOST_NODES: u64 = 1 << 24;
 const MOST_TOKENS: u64 = 1 << 24;
 const MOST_FEATURES: u64 = 1 << 24;
@@ -33,8 +33,9 @@ const NONE: u64 = u64::MAX;
 
 impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
     /// Writes the search, which is paused, with all its KV. [`Unsupported`](crate::ErrorKind::Unsupported) when the engine
-    /// cannot save KV.
+    /// cannot save KV, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a search that ended with an error.
     pub fn save(&self, out: &mut dyn Write) -> Result<()> {
+        self.check_sound()?;
         put_raw(out, MAGIC)?;
         put_text(out, &self.key())?;
         put_text(out, &self.algorithm.journal())?;
@@ -95,7 +96,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             search.tell_again()?;
         }
         search.load_branches(input, growing)?;
-        search.judge_again()?;
+        search.recalled = search.judged_above();
         Ok(search)
     }
 
@@ -123,7 +124,11 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             put_f64(out, mark.score.map_or(f64::NAN, f64::from))?;
         }
         put_u64(out, node.end.map_or(NONE, place_of))?;
-        let Some(growth) = growth else { return Ok(()) };
+        let Some(growth) = growth else {
+            let unjudged = self.unjudged.iter().find(|ended| ended.node == id).map_or(&[][..], |ended| &ended.features);
+            put_u64(out, unjudged.len() as u64)?;
+            return unjudged.iter().try_for_each(|features| save_features(features, out));
+        };
         [growth.cap, place_of(growth.cap_end)].into_iter().try_for_each(|n| put_u64(out, n))?;
         put_u64(out, growth.judgeable.len() as u64)?;
         growth.judgeable.iter().chain([&growth.features]).try_for_each(|features| save_features(features, out))
@@ -189,6 +194,7 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             return Err(Error::format("a saved step ends outside its text"));
         }
         if end.is_some() {
+            self.load_unjudged(id, input)?;
             return Ok(None);
         }
         let (cap, cap_end) = (get_u64(input)?, end_at(get_u64(input)?)?);
@@ -257,20 +263,46 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
         if fits { Ok(()) } else { Err(Error::format("the saved branches do not belong to the saved tree")) }
     }
 
-    /// A judge with an engine of its own sees the open texts again, since its KV is not in the file.
-    fn judge_again(&mut self) -> Result<()> {
-        if !self.judging.taps().is_empty() {
-            return Ok(());
+    /// The hidden states of an ended node that the judge was interrupted over; a node that it was not has none.
+    fn load_unjudged(&mut self, node: NodeId, input: &mut dyn Read) -> Result<()> {
+        let steps = self.tree.node(node).steps.len();
+        let mut features = Vec::new();
+        for _ in 0..get_within(input, steps as u64, "steps to be judged")? {
+            features.push(load_features(input)?);
         }
-        let open = |id: &NodeId| !self.tree.node(*id).closed && self.tree.node(*id).end.is_some();
-        let ended: Vec<Ended> = self.tree.ids().filter(open).map(|node| Ended { node, features: Vec::new() }).collect();
-        for one in ended {
-            let scores: Vec<_> = self.tree.node(one.node).steps.iter().map(|mark| mark.score).collect();
-            let mut usage = Usage::default();
-            self.judging.judge(&mut self.tree, std::slice::from_ref(&one), &Interrupt::default(), &mut usage)?;
-            // What had no value yet, because the search was stopped at that moment, has one now.
-            for (mark, score) in self.tree.node_mut(one.node).steps.iter_mut().zip(scores) {
-                mark.score = score.or(mark.score);
+        if !features.is_empty() && features.len() != steps {
+            return Err(Error::format("a saved step has no hidden states to be judged by"));
+        }
+        if !features.is_empty() {
+            self.unjudged.push(Ended { node, features });
+        }
+        Ok(())
+    }
+
+    /// Judged nodes whose texts may go on, parents first.
+    fn judged_above(&self) -> VecDeque<NodeId> {
+        let mut above = BTreeSet::new();
+        for id in self.tree.ids().collect::<Vec<_>>().into_iter().rev() {
+            let node = self.tree.node(id);
+            if node.end.is_none() || (node.keep && !node.closed) || above.contains(&id) {
+                above.extend([id, self.tree.parent(id)]);
+            }
+        }
+        above.into_iter().filter(|&id| self.tree.score(id).is_some()).collect()
+    }
+
+    /// What a judge with an engine of its own kept is not in the file: it sees those texts again. What it was interrupted over is
+    /// judged now.
+    pub(super) fn judge_again(&mut self, cancel: &CancelToken) -> Result<()> {
+        let interrupt = self.ledger.interrupt(cancel);
+        while let Some(&node) = self.recalled.front() {
+            self.judging.recall(&self.tree, node, &interrupt, &mut self.ledger.usage)?;
+            self.recalled.pop_front();
+        }
+        self.judging.judge(&mut self.tree, &self.unjudged, &interrupt, &mut self.ledger.usage)?;
+        for ended in std::mem::take(&mut self.unjudged) {
+            if !self.tree.node(ended.node).keep {
+                self.judging.release(&self.tree, ended.node);
             }
         }
         Ok(())
@@ -327,12 +359,13 @@ fn load_usage(input: &mut dyn Read) -> Result<Usage> {
     Ok(usage)
 }
 
-fn counts(usage: &mut Usage) -> [&mut u64; 8] {
+fn counts(usage: &mut Usage) -> [&mut u64; 9] {
     [
         &mut usage.prompt_tokens,
         &mut usage.policy_tokens,
         &mut usage.reward_tokens,
         &mut usage.reward_passes,
+        &mut usage.reward_kv_peak_bytes,
         &mut usage.recomputed_tokens,
         &mut usage.forward_passes,
         &mut usage.kv_peak_bytes,

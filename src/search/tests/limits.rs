@@ -192,3 +192,36 @@ fn parameters_out_of_range_are_refused() {
     let empty = solve(&mut ToyEngine::new(9, 1), &Words, &[], &base(), None, "", &mut Silent, &CancelToken::new());
     assert_eq!(empty.map_err(|e: Error| e.kind()).unwrap_err(), ErrorKind::InvalidArgument);
 }
+
+#[test]
+fn energy_ends_a_long_prompt_after_one_pass() {
+    let prompt = [PROMPT.as_slice(); 200].concat();
+    let budget = Budget { joules: Some(1e-9), ..Budget::default() };
+    let params = SearchParams { budget, ..base() };
+    let mut toy = ToyEngine::new(2000, 4);
+    let outcome = solve(&mut toy, &Words, &prompt, &params, None, "", &mut Silent, &CancelToken::new()).unwrap();
+    assert_eq!((outcome.stop_reason, outcome.is_empty()), (StopReason::Energy, true));
+    assert!(toy.passes <= 1, "{}", toy.passes);
+}
+
+#[test]
+fn no_solution_outgrows_its_cap() {
+    struct Longest(std::collections::HashMap<u64, usize>);
+    impl crate::observe::Observer for Longest {
+        fn event(&mut self, event: &crate::observe::Event<'_>) {
+            if let crate::observe::Event::NodeDone { node, parent, tokens, .. } = event {
+                let above = self.0.get(parent).copied().unwrap_or_default();
+                self.0.insert(*node, above + tokens.len());
+            }
+        }
+    }
+    for params in algorithms().into_iter().filter(|params| params.algo != Algo::BudgetForcing) {
+        // A multiple of a round of seven and of a step of twelve.
+        let params = SearchParams { max_tokens: 84, ..params };
+        let mut toy = ToyEngine::new(500, 4);
+        toy.faults.endless = true;
+        let mut longest = Longest(Default::default());
+        solve(&mut toy, &Words, &PROMPT, &params, None, "", &mut longest, &CancelToken::new()).unwrap();
+        assert!(longest.0.values().all(|&tokens| tokens <= 84), "{params:?}");
+    }
+}

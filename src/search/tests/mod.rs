@@ -108,12 +108,15 @@ struct Checksum {
     steps: usize,
     /// Did not see the beginning of the search.
     anew: bool,
+    /// Is cancelled when it is asked so many times.
+    cancel_at: Option<(usize, CancelToken)>,
+    calls: usize,
     open: std::collections::BTreeSet<StepId>,
 }
 
 impl Checksum {
     fn new(taps: &[Tap]) -> Self {
-        Self { taps: taps.to_vec(), steps: 0, anew: false, open: Default::default() }
+        Self { taps: taps.to_vec(), steps: 0, anew: false, cancel_at: None, calls: 0, open: Default::default() }
     }
 }
 
@@ -128,6 +131,11 @@ impl Judge for Checksum {
 
     fn judge(&mut self, steps: &[Step<'_>], _: &Interrupt) -> Result<Vec<f32>> {
         let mut values = Vec::new();
+        self.calls += 1;
+        if let Some((_, cancel)) = self.cancel_at.as_ref().filter(|(at, _)| *at == self.calls) {
+            cancel.cancel();
+            return Err(crate::Error::new(crate::ErrorKind::Cancelled, "asked to stop"));
+        }
         for step in steps {
             assert!(
                 self.anew || step.parent == StepId::ROOT || self.open.contains(&step.parent),
@@ -146,6 +154,15 @@ impl Judge for Checksum {
             values.push((sum % 101) as f32 / 100.0);
         }
         Ok(values)
+    }
+
+    /// Without hidden states it keeps something for every step, as a reward model keeps KV.
+    fn recall(&mut self, steps: &[Step<'_>], _: &Interrupt) -> Result<()> {
+        for step in steps.iter().filter(|_| self.taps.is_empty()) {
+            assert!(step.parent == StepId::ROOT || self.open.contains(&step.parent), "a parent that it was not shown");
+            assert!(self.open.insert(step.id), "a step was shown twice");
+        }
+        Ok(())
     }
 
     fn release(&mut self, step: StepId) {

@@ -63,6 +63,54 @@ fn a_judge_sees_every_step_once_and_decides_the_same_under_every_schedule() {
 }
 
 #[test]
+fn auto_counts_what_it_was_told_and_nothing_that_ran_beside_it() {
+    for seed in 0..30 {
+        let params = SearchParams { algo: Algo::Auto, n: 40, seed, ..base() };
+        let alone = run(&mut ToyEngine::new(200, 1), &params).unwrap();
+        for width in [3, 16] {
+            let together = run(&mut ToyEngine::new(200, width), &params).unwrap();
+            assert_eq!(essence(&together), essence(&alone), "width {width}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_auto_could_afford_is_part_of_its_journal() {
+    let wall = Some(std::time::Duration::from_secs(3600));
+    let params = SearchParams { algo: Algo::Auto, n: 24, early_stop: EarlyStop::Never, ..base() };
+    let run = |params: &SearchParams, journal: &str| {
+        let mut toy = ToyEngine::new(200, 4);
+        let search = Search::new(&mut toy, &Words, &PROMPT, params, None, "").unwrap();
+        let mut search = search.with_journal(journal)?;
+        search.advance(u64::MAX, &mut Silent, &CancelToken::new()).unwrap();
+        Ok::<_, crate::Error>(search.finish(&mut Silent))
+    };
+    let free = run(&params, "").unwrap();
+    assert_eq!(free.journal, "20");
+    let timed = SearchParams { budget: Budget { wall, ..Budget::default() }, ..params.clone() };
+    let fewer = run(&timed, "7").unwrap();
+    assert_eq!(fewer.journal, "7", "whatever the clock says");
+    assert!(fewer.usage.policy_tokens < free.usage.policy_tokens);
+    assert!(run(&params, "many").is_err());
+}
+
+#[test]
+fn deep_conf_weighs_votes_by_its_own_confidence() {
+    let deep_conf = DeepConfParams { warm_up: 4, window: 5, keep: 0.5 };
+    let params = SearchParams { algo: Algo::DeepConf, n: 16, deep_conf, ..base() };
+    let outcome = run(&mut ToyEngine::new(200, 4), &params).unwrap();
+    assert!(
+        outcome.candidates.len() > 1 && outcome.candidates.is_sorted_by(|a, b| a.weight >= b.weight),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.candidates.iter().all(|c| (0.0..=1.0).contains(&c.score) && c.weight > c.votes as f64),
+        "{outcome:?}"
+    );
+    assert!((0.0..=1.0).contains(&outcome.score.unwrap()));
+}
+
+#[test]
 fn the_seed_decides_and_nothing_else_does() {
     let params = |seed| SearchParams { n: 6, seed, early_stop: EarlyStop::Never, ..SearchParams::default() };
     let texts: Vec<_> = (0..4).map(|seed| run(&mut ToyEngine::new(600, 4), &params(seed)).unwrap().text).collect();

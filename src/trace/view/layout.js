@@ -57,6 +57,12 @@ const Layout = (() => {
     return path(item).reverse().map((at) => at.node.text).join("");
   }
 
+  // The text from the end of the last part of a prompt on.
+  function solution(item) {
+    const own = path(item), prompt = own.findIndex((at) => at.node.end === "prompt");
+    return own.slice(0, prompt < 0 ? own.length : prompt).reverse().map((at) => at.node.text).join("");
+  }
+
   // What a node is at a moment, and how much of it there is.
   function at(node, ms) {
     if (ms < node.started_ms) return { state: "absent", share: 0 };
@@ -124,7 +130,7 @@ const Layout = (() => {
     const text = run.outcome?.text;
     if (!text) return null;
     for (const item of tree.items) {
-      if (item.node.answer === run.outcome.answer && text.endsWith(item.node.text) && pathText(item) === text) return item;
+      if (item.node.answer === run.outcome.answer && text.endsWith(item.node.text) && solution(item) === text) return item;
     }
     return null;
   }

@@ -17,7 +17,7 @@ const SCRIPT: &str =
 
 /// SHA-256 of `STYLE` and of `SCRIPT` in base64; a test holds them to the files.
 const STYLE_DIGEST: &str = "T+uOa5XGQ5o8de+yyTmmsLafllruqveazzJEi8il6zo=";
-const SCRIPT_DIGEST: &str = "DizRTDLR/rD8t6+Ah+aiTGqADrsa+sldI1rQ8CfSAxY=";
+const SCRIPT_DIGEST: &str = "tJLTchxR1ln7oDJlqmbl1xFOfVWfAh3hcKOF8+kaPOE=";
 
 /// The page for one trace or more, each with a name (its file's, say).
 pub fn page(runs: &[(&str, &Trace)]) -> Result<String> {

@@ -71,7 +71,7 @@ class Panel {
   get thick() { return Math.max(1, Math.min(20, this.y.scale * (this.y.scale < 4 ? 1 : 0.7))); }
 
   draw(now) {
-    const c = this.canvas.getContext("2d"), { view, tree, thick } = this;
+    const c = this.canvas.getContext("2d"), { view, tree } = this;
     const ink = view.colours;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
@@ -83,14 +83,14 @@ class Panel {
     }
     const selected = view.selected?.run === this.run ? Layout.path(view.selected.item) : [];
     this.drawLines(c, shown, ink);
-    for (const [item, at] of shown) this.drawBar(c, item, at, ink);
+    for (const [item, at] of shown) this.drawBar(c, item, at);
     for (const item of selected) this.drawSelected(c, item, item === selected[0], ink);
     if (this.y.scale >= Panel.BESIDE) {
       for (const [item, at] of shown) this.drawText(c, item, at, ink);
     } else if (shown.has(selected[0])) {
       this.drawAfter(c, selected[0], shown.get(selected[0]), ink, true);
     }
-    this.drawRoot(c, ink, thick);
+    this.drawRoot(c, ink);
   }
 
   drawLines(c, shown, ink) {
@@ -121,7 +121,7 @@ class Panel {
     c.globalAlpha = 1;
   }
 
-  drawBar(c, item, at, ink) {
+  drawBar(c, item, at) {
     const y = this.line(item.row), half = this.thick / 2;
     if (y < -half || y > this.height + half) return;
     const x = this.left(item), full = Math.max(2, this.right(item) - x);

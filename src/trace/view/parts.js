@@ -5,7 +5,7 @@ const ENDS = [[["answer", "eog", "whole"], "came to an end"], [["length", "conte
 const ENDED = {
   eog: "by itself", answer: "with an answer", step: "at a step", length: "at its own limit", context: "context full",
   tokens: "out of tokens", memory: "out of memory", confidence: "confidence too low", interrupted: "given up with the search",
-  prompt: "never drawn: it is a part of a prompt",
+  prompt: "never drawn: it is a part of a prompt", whole: "with all that its grammar lets it be",
 };
 
 function facts(run, many) {

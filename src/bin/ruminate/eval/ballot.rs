@@ -1,4 +1,5 @@
-//! What fewer samples would have voted for, by the rules of the search itself.
+//! What fewer samples would have voted for, by the rules of the search itself, but that an answer which a text marked before it was
+//! cut off counts as any other of such a text.
 
 use ruminate::search::answer::Answer;
 
@@ -19,29 +20,28 @@ struct Class {
     answer: Answer,
     votes: f64,
     sum: f64,
+    /// The best value of its texts: the judge's, else the model's confidence.
     best: f64,
-    confidence: f64,
     correct: bool,
 }
 
 /// Whether the samples' vote is right. Texts that came to their end vote, the others when there is none; a tie goes to the
-/// answer of the most confident text, then to the earliest.
+/// answer of the best text, then to the earliest.
 pub fn is_right(samples: &[Sample], by: By) -> bool {
     let ended = samples.iter().any(|sample| sample.complete && sample.answer.is_some());
     let mut classes: Vec<Class> = Vec::new();
     for sample in samples.iter().filter(|sample| sample.complete || !ended) {
         let Some(answer) = sample.answer.as_deref().and_then(Answer::parse) else { continue };
-        let score = sample.score.unwrap_or_default();
+        let value = sample.score.unwrap_or(sample.confidence);
         match classes.iter_mut().find(|class| class.answer == answer) {
             Some(class) => {
                 class.votes += 1.0;
-                class.sum += score;
-                class.best = class.best.max(score);
-                class.confidence = class.confidence.max(sample.confidence);
+                class.sum += value;
+                class.best = class.best.max(value);
             }
             None => {
-                let (confidence, correct) = (sample.confidence, sample.correct);
-                classes.push(Class { answer, votes: 1.0, sum: score, best: score, confidence, correct });
+                let correct = sample.correct;
+                classes.push(Class { answer, votes: 1.0, sum: value, best: value, correct });
             }
         }
     }
@@ -50,7 +50,7 @@ pub fn is_right(samples: &[Sample], by: By) -> bool {
         By::Sum => class.sum,
         By::Best => class.best,
     };
-    let rank = |class: &Class| (weight(class), class.confidence);
+    let rank = |class: &Class| (weight(class), class.best);
     let winner = classes.iter().reduce(|first, next| if rank(next) > rank(first) { next } else { first });
     winner.is_some_and(|winner| winner.correct)
 }
@@ -80,7 +80,7 @@ mod tests {
         let right = |n: usize| [By::Votes, By::Sum, By::Best].map(|by| is_right(&samples[..n], by));
         assert_eq!(right(1), [false; 3]);
         assert_eq!(right(2), [false; 3]);
-        // One vote each: the more confident text wins.
+        // One vote each: the better text wins.
         assert_eq!(right(3), [false; 3]);
         assert_eq!(right(4), [true, true, false]);
         assert_eq!(right(7), [false, true, false]);

@@ -42,7 +42,7 @@ impl Observer for Samples {
             let sample = Sample {
                 answer: answer.map(str::to_owned),
                 correct: false,
-                complete: matches!(end, "eog" | "answer"),
+                complete: matches!(end, "eog" | "answer" | "whole"),
                 tokens,
                 confidence: (logprob / tokens.max(1) as f64).exp(),
                 score: score.map(|_| value),
