@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 
 /// Operations, thoughts that one operation makes, and samples of a score, at most.
 const MOST: usize = 64;
+/// Thoughts that one operation gets or makes, times the samples of a score, at most: they are asked for at once.
+const MOST_THOUGHTS: usize = 4_096;
 
 /// A graph of operations without circles. As JSON a list of operations, each with the numbers of those that it follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +121,8 @@ impl Graph {
                 format!("its number is {n}; 1 to {MOST} are possible")
             } else if after.iter().any(|&before| before >= count) {
                 "it follows an operation that there is not".to_owned()
+            } else if after.iter().enumerate().any(|(i, before)| after.iter().take(i).any(|other| other == before)) {
+                "it follows an operation twice".to_owned()
             } else if starts != after.is_empty() {
                 "only `generate` follows nothing, and always".to_owned()
             } else {
@@ -126,7 +130,31 @@ impl Graph {
             };
             return Err(Error::invalid(format!("operation {index}: {fault}")));
         }
-        self.order().map(drop)
+        self.check_thoughts()
+    }
+
+    /// Operations that hand on what several gave them double the thoughts with each other.
+    fn check_thoughts(&self) -> Result<()> {
+        let mut made = vec![0; self.operations.len()];
+        for index in self.order()? {
+            let Some(Operation { kind, after }) = self.operations.get(index) else { continue };
+            let given: usize = after.iter().filter_map(|&before| made.get(before)).sum();
+            let (asked, makes) = match *kind {
+                Kind::Generate { n } | Kind::Aggregate { n } => (given, n),
+                Kind::Score { samples } => (given * samples, given),
+                Kind::KeepBest { n } => (given, n.min(given)),
+                Kind::Refine => (given, given),
+            };
+            if asked > MOST_THOUGHTS {
+                return Err(Error::invalid(format!(
+                    "operation {index}: {asked} thoughts and ratings at once; {MOST_THOUGHTS} are possible"
+                )));
+            }
+            if let Some(place) = made.get_mut(index) {
+                *place = makes;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -151,10 +179,19 @@ mod tests {
             (r#"[{"operation":"generate","n":1},{"operation":"refine","after":[7]}]"#, "not"),
             (r#"[{"operation":"refine","after":[1]},{"operation":"refine","after":[0]}]"#, "circle"),
             (r#"[{"operation":"explode"}]"#, "no graph"),
+            (r#"[{"operation":"generate","n":1},{"operation":"refine","after":[0,0]}]"#, "twice"),
+            (
+                r#"[{"operation":"generate","n":64},{"operation":"refine","after":[0]},{"operation":"score","samples":64,"after":[0,1]}]"#,
+                "operation 2: 8192 thoughts",
+            ),
         ] {
             let error = Graph::from_json(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
+        let all_before = |index| Operation { kind: Kind::Refine, after: (0..index).collect() };
+        let first = Operation { kind: Kind::Generate { n: 1 }, after: Vec::new() };
+        let doubling = Graph::new(std::iter::once(first).chain((1..MOST).map(all_before)).collect()).unwrap_err();
+        assert!(doubling.to_string().contains("operation 14: 8192 thoughts"), "{doubling}");
         let backwards = r#"[{"operation":"refine","after":[1]},{"operation":"generate","n":1}]"#;
         assert_eq!(Graph::from_json(backwards).unwrap().order().unwrap(), [1, 0]);
     }

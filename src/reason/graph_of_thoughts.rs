@@ -18,7 +18,7 @@ pub struct GraphOfThoughts {
 }
 
 /// The best rating; the worst is 0.
-const BEST: usize = 10;
+const BEST: u32 = 10;
 /// What a solution counts that was not scored.
 const UNSCORED: f64 = 0.5;
 
@@ -115,9 +115,8 @@ impl GraphOfThoughts {
                 });
                 let ratings = desk.ask_all(asks.collect()).await?;
                 for (solution, ratings) in given.iter_mut().zip(ratings.chunks(samples.max(1))) {
-                    let sum: usize =
-                        ratings.iter().map(|r| lines::last_number(r.text()).map_or(0, |n| n.min(BEST))).sum();
-                    solution.score = sum as f64 / (samples.max(1) * BEST) as f64;
+                    let sum: f64 = ratings.iter().filter_map(|r| lines::rating(r.text(), BEST)).sum();
+                    solution.score = sum / (samples.max(1) as f64 * f64::from(BEST));
                 }
                 given
             }

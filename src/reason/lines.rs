@@ -35,6 +35,35 @@ pub(super) fn last_number(text: &str) -> Option<usize> {
     text.split(|c: char| !c.is_ascii_digit()).rev().find_map(|digits| digits.parse().ok())
 }
 
+/// The rating that a text ends with, as in `Score: 7.5`, `7/10` or `7 out of 10`: the first number of the last line that has one,
+/// without the scale's own.
+pub(super) fn rating(text: &str, best: u32) -> Option<f64> {
+    let scales = [
+        format!("/{best}"),
+        format!("/ {best}"),
+        format!("out of {best}"),
+        format!("0 to {best}"),
+        format!("0-{best}"),
+    ];
+    text.lines().rev().find_map(|line| {
+        let line = scales.iter().fold(line.to_lowercase(), |line, scale| without(&line, scale));
+        let mut numbers = line.split(|c: char| !c.is_ascii_digit() && c != '.').map(|digits| digits.trim_matches('.'));
+        numbers.find_map(|digits| digits.parse::<f64>().ok()).map(|rating| rating.min(best.into()))
+    })
+}
+
+/// `line` without `scale`, which ends in a number, unless that goes on.
+fn without(line: &str, scale: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once(scale) {
+        out.push_str(before);
+        out.push_str(if behind.starts_with(|c: char| c.is_ascii_digit()) { scale } else { " " });
+        rest = behind;
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +84,25 @@ mod tests {
         assert_eq!(last_word("unlikely, surely", &words), None);
         assert_eq!((last_number("the best is 2, not 13."), last_number("none")), (Some(13), None));
         assert_eq!(last_number("99999999999999999999999 7 99999999999999999999999"), Some(7));
+    }
+
+    #[test]
+    fn a_rating_is_not_its_scale() {
+        for (text, expected) in [
+            ("7", Some(7.0)),
+            ("Step 1 is wrong.\nScore: 2/10", Some(2.0)),
+            ("2 out of 10.", Some(2.0)),
+            ("**Rating:** 7.5 / 10.", Some(7.5)),
+            ("On a scale from 0 to 10 I give it 3, because step 9 is wrong.\nDone.", Some(3.0)),
+            ("0-10: 4", Some(4.0)),
+            ("10/10", Some(10.0)),
+            ("5/100", Some(5.0)),
+            ("12 points", Some(10.0)),
+            ("99999999999999999999999", Some(10.0)),
+            ("none ...", None),
+            ("", None),
+        ] {
+            assert_eq!(rating(text, 10), expected, "{text}");
+        }
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value};
 
 use super::conversation::CUT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::storage;
-use crate::text::ChatMessage;
+use crate::text::{ChatMessage, Dialect, Template};
 
 /// In the words of a prompt: where a turn ends and the other side's begins.
 pub(super) const TURN: char = '\u{1D}';
@@ -56,15 +55,15 @@ impl Prompts {
     /// The built-in prompts but for those that `folder` holds a file `NAME.txt` of. A file of another name is an error that
     /// lists the names, so that a misspelt one is not left unread.
     pub fn from_folder(folder: &Path) -> Result<Self> {
-        let failed = |e| Error::io(format!("reading the prompts in {}", folder.display()), e);
+        let unread = |e| Error::io(format!("reading the prompts in {}", folder.display()), e);
         let mut changed = BTreeMap::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
+        for entry in std::fs::read_dir(folder).map_err(unread)? {
+            let path = entry.map_err(unread)?.path();
             let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let Some(name) = file.strip_suffix(EXTENSION) else { continue };
             built_in(name).map_err(|e| e.context(path.display()))?;
             let source = read(&path)?;
-            check(&source).map_err(|e| e.context(path.display()))?;
+            check(&source).map_err(|e| failed(name, e).context(path.display()))?;
             changed.insert(name.to_owned(), source);
         }
         Ok(Self { changed })
@@ -74,7 +73,7 @@ impl Prompts {
     pub fn with(changed: BTreeMap<String, String>) -> Result<Self> {
         for (name, source) in &changed {
             built_in(name)?;
-            check(source).map_err(|e| e.context(name))?;
+            check(source).map_err(|e| failed(name, e))?;
         }
         Ok(Self { changed })
     }
@@ -104,12 +103,9 @@ impl Prompts {
             values.iter().map(|(&name, value)| (name, value.replace([CUT, TURN], " "))).collect();
         values.insert("cut", CUT.to_string());
         values.insert("turn", TURN.to_string());
-        let values = Value::from_pairs(values);
-        let environment = environment(Limits::default().template_fuel)?;
-        let rendered = environment.render_str(source, values).map_err(|e| failed(name, e))?;
-        if rendered.len() > Limits::default().template_output_bytes {
-            return Err(Error::invalid(format!("the prompt {name:?} becomes {} bytes long", rendered.len())));
-        }
+        let (items, bytes) = (values.len(), values.values().map(String::len).sum());
+        let template = template(source).map_err(|e| failed(name, e))?;
+        let rendered = template.render(Value::from_pairs(values), items, bytes).map_err(|e| failed(name, e))?;
         Ok(rendered.trim().to_owned())
     }
 }
@@ -127,23 +123,27 @@ fn read(path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::format(format!("{} is not UTF-8", path.display())))
 }
 
+/// Prompts are plain Jinja. They come from a user's folder or the header of a trace.
+const DIALECT: Dialect = Dialect {
+    what: "template",
+    rewrite: |source: &str| Ok(source.to_owned()),
+    extend: |environment: &mut Environment<'static>| environment.set_undefined_behavior(UndefinedBehavior::Strict),
+};
+
 /// Whether a template can be read at all.
 fn check(source: &str) -> Result<()> {
-    environment(0)?.template_from_str(source).map(drop).map_err(|e| failed("", e))
+    template(source).map(drop)
 }
 
-fn environment(fuel: u64) -> Result<Environment<'static>> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.map_err(|e| failed("", e))?);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_fuel(Some(fuel));
-    Ok(environment)
+fn template(source: &str) -> Result<Template> {
+    Template::new(source, &DIALECT, &Limits::default())
 }
 
-fn failed(name: &str, e: minijinja::Error) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("the prompt {name:?} is no good template: {e}")).with_source(e)
+fn failed(name: &str, e: Error) -> Error {
+    match e.kind() {
+        ErrorKind::Format => Error::invalid(format!("the prompt {name:?} is no good template: {e}")).with_source(e),
+        _ => e.context(format!("the prompt {name:?}")),
+    }
 }
 
 /// The messages of a prompt, the user's first.
@@ -171,6 +171,21 @@ mod tests {
         assert!(error.to_string().contains("plan-questions"), "{error}");
         let error = Prompts::default().words("plan-step", &BTreeMap::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn react_shows_its_example_only_where_there_is_one() {
+        let words = |example: &str| {
+            let values = BTreeMap::from([("question", "Why?"), ("tools", "- x\n"), ("example", example)]);
+            Prompts::default().words("react", &values).unwrap()
+        };
+        let with = turns(&words("calculator {}"));
+        assert_eq!(with.len(), 3);
+        assert!(
+            with[0].content.contains("after ####.\n\nA shop has 13 boxes") && with[1].content.contains("calculator {}")
+        );
+        let without = turns(&words(""));
+        assert!(without.len() == 1 && without[0].content.ends_with("after ####.\n\nWhy?"), "{without:?}");
     }
 
     #[test]
@@ -219,5 +234,29 @@ mod tests {
         put("plan-step.txt", b"{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}");
         let endless = Prompts::from_folder(folder.path()).unwrap();
         assert!(endless.words("plan-step", &values()).is_err());
+    }
+
+    #[test]
+    fn hostile_prompts_end_in_an_error_soon() {
+        let said =
+            |source: &str| Prompts::with(BTreeMap::from([("solve".into(), source.into())]))?.words("solve", &values());
+        let start = std::time::Instant::now();
+        for source in [
+            format!("{{{{ {}1 }}}}", "-".repeat(5_000_000)),
+            format!("{{{{ {}1 }}}}", "-".repeat(60_000)),
+            format!("{{{{ {}1{} }}}}", "(".repeat(30_000), ")".repeat(30_000)),
+            "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}".into(),
+            "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}".into(),
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ question }}{% endfor %}{% endfor %}".into(),
+            "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".into(),
+            "{{ 'a' * 10**9 }}".into(),
+        ] {
+            let shown: String = source.chars().take(60).collect();
+            let error = said(&source).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{shown}: {error}");
+        }
+        assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+        let long = said(&" ".repeat(1 << 20)).unwrap_err();
+        assert!(long.to_string().contains("cap of 65536"), "{long}");
     }
 }

@@ -1,11 +1,18 @@
 //! The answer in a text: where it stands, and which other answers it equals.
 //!
-//! Three conventions, in this order: GSM8K's `#### answer` line, LaTeX's `\boxed{answer}`, else the last number.
+//! Three conventions: GSM8K's `#### answer` line unless a box stands behind it, else LaTeX's `\boxed{answer}`, else the last number.
 
 mod number;
+mod reading;
 
 pub use self::number::Rational;
 pub(in crate::reward) use self::number::decimal;
+pub(in crate::reward) use self::reading::SCALES;
+
+use self::reading::{clean, lone_number};
+
+/// What GSM8K puts before an answer.
+const MARK: &str = "####";
 
 /// An answer, equal to every other answer that means the same.
 #[derive(Debug, Clone)]
@@ -33,8 +40,8 @@ pub struct Extracted {
 }
 
 impl Answer {
-    /// The answer written as `text`: units, currency, percent signs, thousands separators and LaTeX spacing do not count.
-    /// `None` when nothing is left.
+    /// The answer written as `text`: units, currency, percent signs, thousands separators and LaTeX spacing do not count, nor does
+    /// what stands left of an `=` and is a name, a name with arguments, or a sum of numbers. `None` when nothing is left.
     pub fn parse(text: &str) -> Option<Self> {
         let clean = clean(text);
         if let Some(value) = lone_number(&clean) {
@@ -74,41 +81,71 @@ impl Eq for Answer {}
 
 /// The answer of a text that came to its end.
 pub fn extract(text: &str) -> Option<Extracted> {
-    let marked = text.lines().rev().find_map(marked_line).or_else(|| last_boxed(text)).and_then(Answer::parse);
-    if let Some(answer) = marked {
+    extract_from(text, true)
+}
+
+/// The answer of a text that was cut off: a number at its very end may lack digits, so an earlier one is preferred.
+pub fn extract_unfinished(text: &str) -> Option<Extracted> {
+    let whole = text.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '/' | '-'));
+    extract_from(whole, false).or_else(|| extract_from(text, false))
+}
+
+/// Whether what stands in `text` from byte `from` on completes a line `#### answer` whose answer has a number in it: a word may be a
+/// heading, which only the end of the text tells.
+pub fn completes_answer_line(text: &str, from: usize) -> bool {
+    let Some(new) = text.get(from..) else { return false };
+    new.match_indices('\n').any(|(at, _)| {
+        let line = text.get(..from + at).and_then(|before| before.rsplit('\n').next());
+        line.and_then(|line| marked_line(line, false)).is_some()
+    })
+}
+
+fn extract_from(text: &str, finished: bool) -> Option<Extracted> {
+    if let Some(answer) = marked(text, finished).and_then(Answer::parse) {
         return Some(Extracted { answer, marked: true });
     }
     let last = number::numbers(text).last()?;
     Some(Extracted { answer: Answer::number(last.value), marked: false })
 }
 
-/// The answer of a text that was cut off: a number at its very end may lack digits, so an earlier one is preferred.
-pub fn extract_unfinished(text: &str) -> Option<Extracted> {
-    let whole = text.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '/' | '-'));
-    extract(whole).or_else(|| extract(text))
+/// What the text marks as its answer: the last box if it stands behind the last marked `####`, else what follows that.
+fn marked(text: &str, finished: bool) -> Option<&str> {
+    let (mut line, mut end, mut is_last) = (None, text.len(), finished);
+    for part in text.rsplit('\n') {
+        let start = end - part.len();
+        line = marked_line(part, is_last).map(|content| (start + part.rfind(MARK).unwrap_or_default(), content));
+        if line.is_some() {
+            break;
+        }
+        is_last &= part.trim().is_empty();
+        end = start.saturating_sub(1);
+    }
+    let boxed = last_boxed(text).filter(|(at, _)| line.is_none_or(|(mark, _)| mark < *at));
+    boxed.or(line).map(|(_, content)| content)
 }
 
-/// Whether what stands in `text` from byte `from` on completes a line `#### answer`.
-pub fn completes_answer_line(text: &str, from: usize) -> bool {
-    let Some(new) = text.get(from..) else { return false };
-    new.match_indices('\n').any(|(at, _)| {
-        let line = text.get(..from + at).and_then(|before| before.rsplit('\n').next());
-        line.and_then(marked_line).is_some()
-    })
-}
-
-/// What follows `####` if it begins with a number or is one word: a Markdown heading is no answer.
-fn marked_line(line: &str) -> Option<&str> {
-    let (_, content) = line.rsplit_once("####")?;
+/// What follows `####` if that is an answer and no heading of Markdown: it begins with a number that does not count headings, or is
+/// one word. A word without a digit may be a heading unless the text ends with it.
+fn marked_line(line: &str, is_last: bool) -> Option<&str> {
+    let (_, content) = line.rsplit_once(MARK)?;
     let content = content.trim();
     let word = !content.is_empty() && !content.contains(char::is_whitespace);
-    let number = number::numbers(content).next();
-    let leads = number.is_some_and(|n| content.get(..n.start).is_some_and(|lead| !lead.contains(char::is_alphabetic)));
-    (word || leads).then_some(content)
+    let around = number::numbers(content).next().and_then(|n| Some((content.get(..n.start)?, content.get(n.end..)?)));
+    let leads = around.is_some_and(|(lead, _)| !lead.contains(char::is_alphabetic));
+    let counts = leads && around.is_some_and(|(_, behind)| is_heading(behind));
+    let told = is_last || content.contains(|c: char| c.is_ascii_digit());
+    (leads && !counts || word && told).then_some(content)
 }
 
-/// The content of the last `\boxed{…}` whose braces close.
-pub(in crate::reward) fn last_boxed(text: &str) -> Option<&str> {
+/// Whether a heading follows the number before this text, as in `1. Find the price`, `**2)** Add` or `3: Multiply`.
+fn is_heading(behind: &str) -> bool {
+    let rest = behind.trim_start_matches('*').strip_prefix(['.', ')', ':']);
+    let rest = rest.map(|rest| rest.trim_start_matches('*')).filter(|rest| rest.starts_with(char::is_whitespace));
+    rest.is_some_and(|rest| rest.trim_start().trim_start_matches('*').starts_with(char::is_alphabetic))
+}
+
+/// Where the last `\boxed{…}` stands whose braces close, and its content.
+pub(in crate::reward) fn last_boxed(text: &str) -> Option<(usize, &str)> {
     text.rmatch_indices("\\boxed{").find_map(|(at, open)| {
         let inner = text.get(at + open.len()..)?;
         let mut depth = 1usize;
@@ -120,75 +157,8 @@ pub(in crate::reward) fn last_boxed(text: &str) -> Option<&str> {
             }
             depth == 0
         })?;
-        inner.get(..close)
+        Some((at, inner.get(..close)?))
     })
-}
-
-/// The text without what does not change its meaning.
-fn clean(text: &str) -> String {
-    let mut text = text.trim().to_owned();
-    for wrapper in ["\\text", "\\textbf", "\\mathrm", "\\mathbf"] {
-        text = unwrap(&text, wrapper);
-    }
-    for (from, to) in [
-        ("\\left", ""),
-        ("\\right", ""),
-        ("\\$", ""),
-        ("\\%", ""),
-        ("{,}", ","),
-        ("\\!", ""),
-        ("\\,", " "),
-        ("\\;", " "),
-        ("\\ ", " "),
-        ("\\(", ""),
-        ("\\)", ""),
-        ("**", ""),
-        ("$", ""),
-        ("%", ""),
-        ("~", " "),
-    ] {
-        text = text.replace(from, to);
-    }
-    let right = text.rsplit_once('=').map_or(text.as_str(), |(_, right)| right);
-    right.trim().trim_end_matches(['.', ',', ';', ':']).trim().to_owned()
-}
-
-/// Replaces each `name{content}` without inner braces by its content.
-fn unwrap(text: &str, name: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    let open = format!("{name}{{");
-    while let Some((before, after)) = rest.split_once(&open) {
-        out.push_str(before);
-        let Some((content, tail)) = after.split_once('}') else {
-            rest = after;
-            continue;
-        };
-        out.push_str(content);
-        rest = tail;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The value of a text that is one number with at most words and currency around it.
-fn lone_number(clean: &str) -> Option<Rational> {
-    let mut all = number::numbers(clean);
-    let number = all.next()?;
-    if all.next().is_some() {
-        return None;
-    }
-    let (before, after) = (clean.get(..number.start)?, clean.get(number.end..)?);
-    let plain = |part: &str| {
-        part.chars().all(|c| {
-            c.is_alphabetic()
-                || c.is_whitespace()
-                || matches!(c, '.' | ',' | ':' | '\'' | '’' | '-' | '€' | '£' | '°' | '"')
-        })
-    };
-    // A single letter right behind it is a variable (2x), more are a unit (12km).
-    let attached = after.chars().take_while(|c| c.is_alphabetic()).count();
-    (plain(before) && plain(after) && attached != 1).then_some(number.value)
 }
 
 #[cfg(test)]
@@ -210,6 +180,13 @@ mod tests {
         assert_eq!(found("\\boxed{5} then \\boxed{6"), marked("5"));
         assert_eq!(found("#### Step 1: count\n2 + 2 = 4\nThe total is \\boxed{4}."), marked("4"));
         assert_eq!(found("#### yes"), marked("yes"));
+        assert_eq!(found("#### Solution\n2 + 2 = 4.\n#### (B)\n\n"), marked("(B)"));
+        assert_eq!(found("#### 1. Find the boxes\n2 + 2 = 4, so \\boxed{4}"), marked("4"));
+        assert_eq!(found("#### 4\nNo: #### \\boxed{5}"), marked("5"));
+        assert_eq!(found("\\boxed{5}\n#### 4"), marked("4"));
+        for heading in ["Solution", "1. Find the boxes", "**2)** Count", "3: Add", "Step 4"] {
+            assert_eq!(found(&format!("#### {heading}\nIt is 9.")), Some(("9".into(), false)), "{heading}");
+        }
         assert_eq!(found("2 + 2 = 4 eggs, at $3 each: $12."), Some(("12".into(), false)));
         assert_eq!(found("####\nno number"), None);
         assert_eq!(found(""), None);
@@ -217,15 +194,54 @@ mod tests {
 
     #[test]
     fn answers_that_mean_the_same_are_equal() {
-        let classes: [&[&str]; 8] = [
+        let classes: &[&[&str]] = &[
             &["18", "$18", "18.", "18.00", "18 dollars", "\\$18", "x = 18", "**18**", "36/2", "18 km", "18km", "018"],
-            &["1234", "1,234", "1{,}234", "1,234.0"],
+            &[
+                "1234",
+                "1,234",
+                "1{,}234",
+                "1,234.0",
+                "x = 1,234",
+                "\\theta = 1234",
+                "f(2) = 1234",
+                "1200 + 34 = 1234 eggs",
+            ],
             &["0.5", "1/2", "\\frac{1}{2}", "\\dfrac{1}{2}", ".5", "2/4", "50/100"],
             &["50%", "50", "50\\%", "50 percent"],
-            &["-3", "\u{2212}3", "-3.0", "-$3"],
+            &["-3", "\u{2212}3", "-3.0", "-$3", "- 3"],
             &["2x", "2X"],
             &["(3, 4)", "(3,4)", "\\left(3, 4\\right)"],
             &["Monday", "monday", "\\text{Monday}."],
+            &[
+                "7",
+                "x = 2 + 5 = 7",
+                "\\frac{14}{2} = 7",
+                "\\text{Total cost} = 7",
+                "2 x 3 + 1 = 7",
+                "7 well-fed cats",
+                "sqrt(49) = 7",
+                "3 eggs + 4 brown eggs = 7 eggs",
+                "$14/day / 2 days = $7",
+            ],
+            &["(1, 2)", "(x, y) = (1, 2)"],
+            &["2x - y + 2z + 5 = 0"],
+            &["x + y + z = 0"],
+            &["x = 1, y = 2"],
+            &["x = 3, y = 2"],
+            &["x^2 + y^2 = 25"],
+            &["y = x = 25"],
+            &["sin(x) = 25"],
+            &["x <= 25"],
+            &["25"],
+            &["x-9"],
+            &["9-i", "9 - i"],
+            &["n - 9"],
+            &["9 million"],
+            &["9 dozens"],
+            &["9 and a half"],
+            &["9 pi"],
+            &["minus 9"],
+            &["9"],
         ];
         for (i, class) in classes.iter().enumerate() {
             for a in *class {
@@ -253,6 +269,7 @@ mod tests {
         assert_eq!(text("12").as_deref(), Some("12"));
         assert_eq!(text("5 + 7 = 12\n#### 1").as_deref(), Some("12"));
         assert_eq!(text("#### 12\n").as_deref(), Some("12"));
+        assert_eq!(text("12 eggs\n#### Solu").as_deref(), Some("12"), "a heading may begin so");
         assert_eq!(text("none"), None);
     }
 
@@ -262,7 +279,11 @@ mod tests {
         assert!(completes_answer_line("#### 12\nmore", 7));
         assert!(!completes_answer_line("#### 12\nmore", 8));
         assert!(!completes_answer_line("#### 12", 0));
-        assert!(!completes_answer_line("#### Step 1: add\n", 0));
+        assert!(completes_answer_line("#### (13 - (5 + 6)) * 12\n", 0));
+        assert!(completes_answer_line("#### 18. 5 each\n", 0));
+        for heading in ["Step 1: add", "Solution", "1. Find the boxes", "2) Add", "yes"] {
+            assert!(!completes_answer_line(&format!("#### {heading}\n"), 0), "{heading}");
+        }
         assert!(!completes_answer_line("####\n", 0));
         assert!(!completes_answer_line("é\n", 1), "an offset inside a code point is no text");
     }

@@ -15,6 +15,7 @@ mod tokenizer;
 mod vocab;
 
 pub use chat::{ChatMessage, ChatOptions, ChatTemplate, Thinking};
+pub(crate) use chat::{Dialect, Template};
 pub use grammar::{Form, Grammar, Guide, Permitted};
 pub use source::VocabSource;
 pub use stream::StreamDecoder;

@@ -138,7 +138,7 @@ fn head(file: &Path) -> Result<Head, Failure> {
     Head::open(file, &Limits::default()).map_err(|e| Failure::from(e.context(file.display())))
 }
 
-/// A reward model in an engine of its own, with the policy's options.
+/// A reward model in an engine of its own, with the policy's options and its context as far as the reward model has one.
 fn external(name: &str, file: &Path, beside: Option<&Path>, policy: &Loaded) -> Result<Box<dyn Judge>, Failure> {
     let limits = Limits::default();
     let gguf = source::open(file, LoadMode::Mmap)?;
@@ -149,6 +149,7 @@ fn external(name: &str, file: &Path, beside: Option<&Path>, policy: &Loaded) -> 
     let mut options = NativeOptions::default();
     (options.threads, options.isa, options.kv_type) =
         (policy.options.threads, policy.options.isa, policy.options.kv_type);
+    options.n_ctx = policy.options.n_ctx.map(|n_ctx| n_ctx.min(model.config().n_ctx_train));
     let engine = NativeEngine::new(model, &options).map_err(naming)?;
     let chat = || template.as_ref().ok_or_else(|| Failure::data(format!("{} has no chat template", file.display())));
     let beside =

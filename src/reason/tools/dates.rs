@@ -11,7 +11,7 @@ pub struct Dates;
 
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 /// Days that can be added, at most.
-const MOST: i64 = 4_000_000;
+const MOST: u64 = 4_000_000;
 
 impl Tool for Dates {
     fn name(&self) -> &str {
@@ -40,7 +40,7 @@ impl Tool for Dates {
             return Ok(format!("{} days", number_of(until)? - date).into_bytes());
         }
         let days = arguments["days"].as_i64().unwrap_or_default();
-        if days.abs() > MOST {
+        if days.unsigned_abs() > MOST {
             return Err(Error::invalid(format!("at most {MOST} days can be added")));
         }
         Ok(date_of(date + days).into_bytes())

@@ -150,10 +150,9 @@ impl Toolbox {
         self.tools.iter().map(line).collect()
     }
 
-    /// A call as the model is to write it: of the first tool, the calculator if there is one.
+    /// A call as the model is to write it, of the calculator; empty without one, because what another tool says could not be shown.
     pub fn example(&self) -> String {
-        let tool = self.find("calculator").or_else(|| self.tools.first().cloned());
-        let Some(tool) = tool else { return String::new() };
+        let Some(tool) = self.find("calculator") else { return String::new() };
         let schema = tool.schema();
         let name = schema["required"][0].as_str().unwrap_or("input");
         format!("{} {}", tool.name(), arguments_text(name, "13 * 24 + 7"))

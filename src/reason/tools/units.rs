@@ -88,7 +88,10 @@ impl Tool for Units {
 fn unit(name: &str) -> Result<(&'static str, (i64, i64))> {
     let lower = name.trim().to_lowercase();
     let singular = lower.strip_suffix('s').unwrap_or(&lower);
-    let found = UNITS.iter().find(|(_, names, _)| names.contains(&lower.as_str()) || names.contains(&singular));
+    // The name as it stands comes first: `ms` is no plural of `m`.
+    let found = [lower.as_str(), singular]
+        .into_iter()
+        .find_map(|name| UNITS.iter().find(|(_, names, _)| names.contains(&name)));
     let known = || UNITS.iter().filter_map(|(_, names, _)| names.first().copied()).collect::<Vec<_>>().join(", ");
     let (kind, _, ratio) =
         found.ok_or_else(|| Error::invalid(format!("no unit {name:?} is known; there are: {}", known())))?;

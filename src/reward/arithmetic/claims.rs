@@ -1,15 +1,14 @@
 //! Where a text claims that two sums are equal.
 
-use crate::reward::answer::{Rational, decimal};
+use crate::reward::answer::{Rational, SCALES, decimal};
 use crate::reward::exact::{Token, evaluate, symbol};
 
 /// Parts of one side, at most; longer ones are no sums that a person wrote.
 const MAX_PARTS: usize = 256;
 /// Words that may stand behind a number as its unit.
 const UNIT_WORDS: usize = 4;
-/// Words that change the number before them, so that it cannot be computed with.
-const SCALES: [&str; 11] =
-    ["dozen", "hundred", "thousand", "million", "billion", "percent", "cent", "cents", "pi", "mod", "half"];
+/// Units in hundredths, which with [`SCALES`] make another number of the one before them, so that it cannot be computed with.
+const HUNDREDTHS: [&str; 3] = ["percent", "cent", "cents"];
 
 /// Words that end what a number counts, so that they are no unit of it.
 const STOPS: [&str; 20] = [
@@ -354,7 +353,8 @@ fn word(rest: &str, last: Option<&Piece>) -> (Option<Piece>, usize) {
         "of" if last == Some(&Piece::Part(Token::Percent)) => Piece::Of,
         // A letter alone is a variable, a name right before a parenthesis a function.
         _ if text.starts_with('\\') || text.chars().count() == 1 || behind.starts_with('(') => Piece::Unknown,
-        _ if SCALES.contains(&lower.as_str()) || text.contains(|c: char| c.is_ascii_digit()) => Piece::Unknown,
+        word if SCALES.contains(&word) || HUNDREDTHS.contains(&word) => Piece::Unknown,
+        _ if text.contains(|c: char| c.is_ascii_digit()) => Piece::Unknown,
         _ if STOPS.contains(&lower.as_str()) => Piece::Break,
         _ => Piece::Word,
     };

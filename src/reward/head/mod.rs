@@ -210,16 +210,19 @@ impl Head {
         for ((x, &mean), &std) in x.iter_mut().zip(&self.mean).zip(&self.std) {
             *x = (*x - f64::from(mean)) / f64::from(std);
         }
+        // An activation may make a finite number of infinity.
+        let non_finite =
+            |what| Err(Error::new(ErrorKind::NonFinite, format!("the reward head's {what} is NaN or infinite")));
+        if !x.iter().all(|x| x.is_finite()) {
+            return non_finite("input");
+        }
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {
                 x.iter_mut().for_each(|x| *x = self.activation.of(*x));
             }
             x = layer.apply(&x);
         }
-        if x.iter().all(|x| x.is_finite()) {
-            return Ok(x);
-        }
-        Err(Error::new(ErrorKind::NonFinite, "the reward head's output is NaN or infinite, as its input may be"))
+        if x.iter().all(|x| x.is_finite()) { Ok(x) } else { non_finite("output") }
     }
 
     /// The value of these states: its outputs calibrated and transformed.

@@ -100,7 +100,9 @@ pub enum Activation {
 impl Activation {
     pub(super) fn of(self, x: f64) -> f64 {
         match self {
-            Self::Relu => x.max(0.0),
+            // Not `max`, which takes NaN for 0.
+            Self::Relu if x < 0.0 => 0.0,
+            Self::Relu => x,
             Self::Tanh => x.tanh(),
             Self::Gelu => {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);

@@ -143,6 +143,18 @@ fn a_step_without_states_is_an_error_and_one_without_tokens_is_neutral() {
     assert_eq!(error.kind(), ErrorKind::NonFinite);
 }
 
+#[test]
+fn states_that_are_not_finite_are_an_error_behind_every_activation() {
+    for activation in [Activation::Relu, Activation::Tanh, Activation::Gelu, Activation::Silu] {
+        let head = Head { activation, ..head("deep") };
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = head.logits(&vec![bad; head.n_hidden()], &vec![0.0; head.extra.len()]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NonFinite, "{activation:?} {bad}");
+        }
+        assert!(activation.of(f64::NAN).is_nan(), "{activation:?}");
+    }
+}
+
 fn read(bytes: Vec<u8>) -> Result<Head> {
     Head::from_gguf(&Gguf::parse(Bytes::from_vec(bytes), &Limits::default())?, &Limits::default())
 }

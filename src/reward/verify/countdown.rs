@@ -9,6 +9,9 @@ use crate::reward::exact::{Token, evaluate, parts};
 
 /// Numbers of one puzzle, at most; six are usual.
 const MAX_NUMBERS: usize = 8;
+/// Numbers from which every sum is tried, at most: from six there are 20 million, and each further one makes about a hundred times
+/// as many.
+const MAX_REACHABLE: usize = 6;
 
 /// Right is a sum of `+ - * /` and parentheses with the given numbers that has the target's value, computed exactly.
 #[derive(Debug, Clone)]
@@ -34,8 +37,8 @@ impl Countdown {
         Self { numbers: numbers.to_vec(), target: 24, all: true }
     }
 
-    /// Whether the puzzle has a solution.
-    pub fn is_solvable(&self) -> bool {
+    /// Whether the puzzle has a solution; errors as [`reachable`].
+    pub fn is_solvable(&self) -> Result<bool> {
         let numbers: Vec<Rational> = self.numbers.iter().map(|&n| Rational::from(n)).collect();
         reachable(&numbers, Rational::from(self.target), self.all)
     }
@@ -85,17 +88,18 @@ impl Verifier for Countdown {
             parts(first).is_some_and(|tokens| tokens.len() > 1).then(|| line.trim().to_owned())
         };
         tag.map(|text| text.trim().to_owned())
-            .or_else(|| crate::reward::answer::last_boxed(solution).map(|text| text.trim().to_owned()))
+            .or_else(|| crate::reward::answer::last_boxed(solution).map(|(_, text)| text.trim().to_owned()))
             .or_else(|| solution.lines().rev().find_map(marked))
             .or_else(|| solution.lines().rev().find_map(sum))
     }
 }
 
 /// Whether `target` can be reached from these numbers by `+ - * /`, each used once; with `all` every one has to be used. The
-/// exact oracle of a state of the game: at most 8 numbers, more are never reachable.
-pub fn reachable(numbers: &[Rational], target: Rational, all: bool) -> bool {
-    if numbers.len() > MAX_NUMBERS {
-        return false;
+/// exact oracle of a state of the game. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for more than 6 numbers.
+pub fn reachable(numbers: &[Rational], target: Rational, all: bool) -> Result<bool> {
+    if numbers.len() > MAX_REACHABLE {
+        let n = numbers.len();
+        return Err(Error::invalid(format!("every sum of {n} numbers; at most {MAX_REACHABLE} numbers can be tried")));
     }
     let mut start = numbers.to_vec();
     sort(&mut start);
@@ -108,13 +112,14 @@ pub fn reachable(numbers: &[Rational], target: Rational, all: bool) -> bool {
             many => !all && many.contains(&target),
         };
         if done {
-            return true;
+            return Ok(true);
         }
-        if seen.insert(state.clone()) {
+        // Two numbers are combined faster than remembered, and are most of the states.
+        if state.len() <= 2 || seen.insert(state.clone()) {
             successors(&state, &mut states);
         }
     }
-    false
+    Ok(false)
 }
 
 /// Every state that two numbers of `state` combined lead to.
@@ -185,15 +190,17 @@ mod tests {
             ([13, 13, 13, 13], false),
             ([0, 0, 0, 24], true),
         ] {
-            assert_eq!(Countdown::game24(numbers).is_solvable(), solvable, "{numbers:?}");
+            assert_eq!(Countdown::game24(numbers).is_solvable().unwrap(), solvable, "{numbers:?}");
         }
-        assert!(Countdown::new(&[1, 2, 3, 4, 25, 100], 957, false).unwrap().is_solvable());
+        assert!(Countdown::new(&[1, 2, 3, 4, 25, 100], 957, false).unwrap().is_solvable().unwrap());
+        let eight = Countdown::new(&[2, 3, 5, 7, 11, 13, 17, 19], 1_000_003, true).unwrap();
+        assert!(eight.is_solvable().unwrap_err().to_string().contains("at most 6"));
         // All 1,820 hands of cards 1 to 13: 1,362 have a solution, as many as the published list of puzzles.
         let mut solvable = 0;
         for a in 1..=13 {
             for b in a..=13 {
                 for c in b..=13 {
-                    solvable += (c..=13).filter(|&d| Countdown::game24([a, b, c, d]).is_solvable()).count();
+                    solvable += (c..=13).filter(|&d| Countdown::game24([a, b, c, d]).is_solvable().unwrap()).count();
                 }
             }
         }

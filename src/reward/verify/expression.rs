@@ -4,7 +4,7 @@ mod lex;
 mod value;
 
 use self::lex::{Token, tokens};
-use self::value::{Point, value};
+use self::value::{Point, exactly, value};
 use super::Verifier;
 use crate::error::{Error, Result};
 use crate::reward::answer::Answer;
@@ -14,16 +14,21 @@ const MAX_BYTES: usize = 2_000;
 /// Points at which expressions with variables are compared, and how many of them have to be defined.
 const POINTS: usize = 12;
 const DEFINED: usize = 4;
+/// Lists inside each other, at most; answers have two.
+const DEPTH: usize = 8;
 /// Largest difference, relative to the larger value, that rounding explains.
 const TOLERANCE: f64 = 1e-9;
+/// Largest difference of values near zero that rounding explains, relative to the largest number that was added up, if that is below 1.
+const CANCELLED: f64 = 1e-12;
 
-/// Right is what has the same value: numbers and texts as [`Answer`] compares them (numbers exactly), and expressions of
-/// `+ - * / ^`, `\frac`, `\sqrt`, `\pi`, `e`, variables and the usual functions by NUMERIC SAMPLING: both are computed in double
-/// precision at up to 12 fixed points, and have to agree to 1e-9 wherever they are defined, and be defined at the same
+/// Right is what has the same value: texts as [`Answer`] compares them, numbers and sums, products, powers and simple fractions of
+/// numbers exactly, and expressions with roots, `\pi`, `e`, variables or the usual functions by NUMERIC SAMPLING: both are computed in
+/// double precision at up to 12 fixed points, and have to agree to 1e-9 wherever they are defined, and be defined at the same
 /// points. Two different expressions that agree there would be taken for equal; none of a textbook's are that close.
 ///
-/// `(a, b)` and `[a, b)` are compared part by part with their brackets, `\{a, b\}` and `a, b` in any order. What is left of an
-/// `=` counts for nothing when it is one letter or a function of one.
+/// `(a, b)` and `[a, b)` are compared part by part with their brackets, `\{a, b\}` and `a, b` in any order; parts may be lists too. What
+/// is left of an `=` counts for nothing when it is one letter or a function of one. Two words of more than one letter, such as `no`
+/// and `on`, are texts and no products.
 #[derive(Debug, Clone)]
 pub struct Expression {
     text: String,
@@ -57,9 +62,17 @@ fn equal(a: &str, b: &str) -> bool {
     }
     let same_text = || Answer::parse(a).is_some_and(|a| Answer::parse(b).is_some_and(|b| a == b));
     match (tokens(a), tokens(b)) {
-        (Some(left), Some(right)) => compare(right_of_equals(&left), right_of_equals(&right)).unwrap_or_else(same_text),
+        _ if is_word(a) && is_word(b) => same_text(),
+        (Some(left), Some(right)) => {
+            compare(right_of_equals(&left), right_of_equals(&right), DEPTH).unwrap_or_else(same_text)
+        }
         _ => same_text(),
     }
+}
+
+fn is_word(text: &str) -> bool {
+    let text = text.trim().trim_end_matches('.');
+    text.chars().count() > 1 && text.chars().all(char::is_alphabetic)
 }
 
 /// `x = 5` means 5, and `f(x) = x + 1` means x + 1.
@@ -71,8 +84,8 @@ fn right_of_equals(tokens: &[Token]) -> &[Token] {
     }
 }
 
-/// `None` when one of them cannot be read or is defined nowhere.
-fn compare(a: &[Token], b: &[Token]) -> Option<bool> {
+/// `None` when one of them cannot be read, is defined nowhere, or has lists more than `depth` deep.
+fn compare(a: &[Token], b: &[Token], depth: usize) -> Option<bool> {
     let (a, b) = (Parts::of(a), Parts::of(b));
     if let ([a], [b], None, None) = (a.items.as_slice(), b.items.as_slice(), a.brackets, b.brackets) {
         return same(a, b);
@@ -80,14 +93,17 @@ fn compare(a: &[Token], b: &[Token]) -> Option<bool> {
     if a.brackets != b.brackets || a.items.len() != b.items.len() {
         return Some(false);
     }
+    let depth = depth.checked_sub(1)?;
     if matches!(a.brackets, Some(('(' | '[', _))) {
-        return a.items.iter().zip(&b.items).map(|(a, b)| same(a, b)).try_fold(true, |all, one| Some(all && one?));
+        let mut parts = a.items.iter().zip(&b.items).map(|(a, b)| compare(a, b, depth));
+        return parts.try_fold(true, |all, one| Some(all && one?));
     }
     let mut left = b.items;
     for item in a.items {
-        let found = left.iter().position(|other| same(item, other) == Some(true));
-        match found {
+        let found: Vec<Option<bool>> = left.iter().map(|other| compare(item, other, depth)).collect();
+        match found.iter().position(|same| *same == Some(true)) {
             Some(at) => drop(left.swap_remove(at)),
+            None if found.contains(&None) => return None,
             None => return Some(false),
         }
     }
@@ -134,19 +150,25 @@ fn split(tokens: &[Token]) -> Option<Vec<&[Token]>> {
     (depth == 0).then_some(items)
 }
 
-/// Whether two expressions agree at the points where they are defined.
+/// Whether two expressions agree exactly, or else at the points where they are defined.
 fn same(a: &[Token], b: &[Token]) -> Option<bool> {
     let variables = a.iter().chain(b).any(|token| matches!(token, Token::Variable(_)));
     let points = if variables { POINTS } else { 1 };
+    let exact = exactly(a).zip(exactly(b));
     let mut defined = 0;
     for point in (0..points).map(Point) {
-        let (x, y) = (value(a, point)?, value(b, point)?);
+        let (left, right) = (value(a, point)?, value(b, point)?);
+        if let Some((a, b)) = exact {
+            return Some(a == b);
+        }
+        let (x, y) = (left.value, right.value);
         match (x.is_finite(), y.is_finite()) {
             (true, true) => defined += 1,
             (false, false) => continue,
             _ => return Some(false),
         }
-        if (x - y).abs() > TOLERANCE * x.abs().max(y.abs()).max(1e-300) && (x - y).abs() > 1e-12 {
+        let slack = CANCELLED * left.largest.max(right.largest).min(1.0);
+        if (x - y).abs() > slack.max(TOLERANCE * x.abs().max(y.abs())) {
             return Some(false);
         }
     }
@@ -194,6 +216,22 @@ mod tests {
             &["\\pi"],
             &["1.0000001"],
             &["1"],
+            &["2147483648", "2^{31}", "\\frac{4294967296}{2}", "2147483647\\frac{2}{2}"],
+            &["2147483647", "2^31 - 1"],
+            &["(2147483648, 1)"],
+            &["(2147483647, 1)"],
+            &["1.6 \\times 10^{-19}"],
+            &["\\sqrt{2} \\times 10^{-19}"],
+            &["0"],
+            &["7", "2*3\\frac{7}{6}"],
+            &["(1,2),(3,4)", "(3,4), (1, \\frac{4}{2})"],
+            &["(1,2),(4,3)"],
+            &["\\{(0,1), 5\\}", "\\{5, (0, 1)\\}"],
+            &["((1,2),3)"],
+            &["No", "no", "no.", "\\text{No}"],
+            &["on"],
+            &["x + y + z = 0", "x+y+z=0"],
+            &["2x - y + 2z + 5 = 0"],
         ];
         for (i, class) in classes.iter().enumerate() {
             for a in *class {
@@ -203,6 +241,17 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_rounding_leaves_of_a_difference_is_zero() {
+        let zero = Expression::new("0").unwrap();
+        for near in ["\\sin \\pi", "\\sqrt{2} - 2^{1/2}", "\\ln 1", "(\\sqrt{2})^2 - 2"] {
+            assert!(zero.is_right(near), "{near}");
+        }
+        for far in ["\\sqrt{2} / 10^{13}", "\\pi + 10^{20} - 10^{20} - 3", "\\sqrt{10^{-30}}"] {
+            assert!(!zero.is_right(far), "{far}");
         }
     }
 
@@ -217,5 +266,9 @@ mod tests {
             assert!(!right("7", &part.repeat(MAX_BYTES / part.len())), "{part}");
         }
         assert!(!right("7", &"7".repeat(3 * MAX_BYTES)));
+        assert!(right("(1, y = 2), 3", "(1, y=2), 3"));
+        let nested = |n: usize| format!("{}1{}", "(0,".repeat(n), ")".repeat(n));
+        assert!(right(&nested(5), &nested(5).replace(",", ", ")) && !right(&nested(5), &nested(6)));
+        assert!(right(&nested(400), &nested(400)) && !right(&nested(400), &nested(399)));
     }
 }

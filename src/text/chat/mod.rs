@@ -6,21 +6,20 @@
 mod clock;
 mod guard;
 mod json;
+mod template;
 mod thinking;
 
+pub(crate) use self::template::{Dialect, Template};
 pub(super) use self::thinking::MARKS;
 pub use self::thinking::Thinking;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::time::SystemTime;
 
 use fancy_regex::Regex;
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{Environment, ErrorKind as JinjaErrorKind, context};
 
-use super::stack;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{Gguf, Metadata};
 use crate::limits::Limits;
@@ -57,29 +56,22 @@ pub struct ChatOptions {
 /// A model's chat template, parsed.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    template: Template,
     bos_token: String,
     eos_token: String,
-    output_bytes: usize,
-    fuel: u64,
     thinking: Option<Thinking>,
 }
 
-const NAME: &str = "chat_template";
-const WHAT: &str = "chat template";
-/// Calls, loops and macros inside each other. Published templates nest fewer than ten.
-const DEPTH: usize = 64;
-/// Work that a template may do for the conversation it gets, within the cap of the limits: one fuel is one instruction
-/// or 64 bytes of text made. Published templates need about 60 per message and make each byte a few times.
-const FUEL: u64 = 50_000;
-const FUEL_PER_MESSAGE: u64 = 1_000;
-const BYTES_PER_FUEL: u64 = 4;
-/// Bytes of stack: some to begin with, what parsing may add per byte of source (a row of signs, `----1`, is parsed and
-/// dropped by recursion), and what rendering may add per fuel (a value `n` lists deep costs `n` fuel to build and is
-/// printed and dropped by recursion, at 60 to 250 bytes each as measured). Address space only: pages are taken when touched.
-const STACK: usize = 4 << 20;
-const STACK_PER_SOURCE_BYTE: usize = 2 << 10;
-const STACK_PER_FUEL: usize = 1 << 10;
+/// What chat templates are written for beside Jinja: Python's methods of texts, and what Transformers adds.
+const DIALECT: Dialect = Dialect {
+    what: "chat template",
+    rewrite: without_generation_blocks,
+    extend: |environment: &mut Environment<'static>| {
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", refuse);
+        environment.add_filter("tojson", json::tojson);
+    },
+};
 
 impl ChatTemplate {
     /// The template in `tokenizer.chat_template`; `None` when the file has none.
@@ -91,40 +83,9 @@ impl ChatTemplate {
 
     /// The template `source`, to be rendered with these texts of the model's first and last token.
     pub fn new(source: &str, bos_token: &str, eos_token: &str, limits: &Limits) -> Result<Self> {
-        if source.len() > limits.template_source_bytes {
-            let (len, cap) = (source.len(), limits.template_source_bytes);
-            return Err(Error::format(format!("the chat template has {len} bytes, more than the cap of {cap}")));
-        }
+        let template = Template::new(source, &DIALECT, limits)?;
         let thinking = Thinking::of_template(source);
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        let syntax = syntax.map_err(|e| broken("the chat template's syntax cannot be set up", e))?;
-        let mut environment = Environment::new();
-        environment.set_syntax(syntax.clone());
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_recursion_limit(DEPTH);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", refuse);
-        environment.add_filter("tojson", json::tojson);
-        // They join lists or indent deep values without paying for it, and no chat template needs them.
-        for filter in ["chain", "sum", "pprint"] {
-            environment.remove_filter(filter);
-        }
-        environment.remove_global("debug");
-        let (source, charged) = guard::wrap_sums(&without_generation_blocks(source)?, syntax)
-            .map_err(|e| broken("the model's chat template is not valid Jinja", e))?;
-        environment.add_function(charged, guard::charged);
-        stack::deep(WHAT, STACK + STACK_PER_SOURCE_BYTE.saturating_mul(source.len()), || {
-            environment.add_template_owned(NAME, source)
-        })?
-        .map_err(|e| broken("the model's chat template is not valid Jinja", e))?;
-        Ok(Self {
-            environment,
-            bos_token: bos_token.to_owned(),
-            eos_token: eos_token.to_owned(),
-            output_bytes: limits.template_output_bytes,
-            fuel: limits.template_fuel,
-            thinking,
-        })
+        Ok(Self { template, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned(), thinking })
     }
 
     /// How the model marks its thinking in a reply to one message; `None` for a template that does not speak of it, or has it
@@ -143,23 +104,7 @@ impl ChatTemplate {
     /// repeats the template's own refusal, such as two user messages in a row.
     pub fn render_with(&self, messages: &[ChatMessage], options: &ChatOptions) -> Result<String> {
         let bytes: usize = messages.iter().map(|m| m.role.len() + m.content.len()).sum();
-        let work = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + bytes as u64 / BYTES_PER_FUEL;
-        let fuel = work.min(self.fuel);
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
-        let mut out = Capped { bytes: Vec::new(), room: self.output_bytes, is_full: false };
-        let rendered = stack::deep(WHAT, STACK.saturating_add(STACK_PER_FUEL.saturating_mul(fuel as usize)), || {
-            let template = environment.get_template(NAME)?;
-            template.render_captured_to(self.context(messages, options), &mut out).map(drop)
-        })?;
-        if out.is_full {
-            let cap = self.output_bytes;
-            return Err(Error::format(format!("the chat template writes more than the cap of {cap} bytes")));
-        }
-        rendered.map_err(failed)?;
-        String::from_utf8(out.bytes).map_err(|e| {
-            Error::new(ErrorKind::Internal, "the chat template wrote text that is not UTF-8").with_source(e)
-        })
+        self.template.render(self.context(messages, options), messages.len(), bytes).map_err(refused)
     }
 
     fn context(&self, messages: &[ChatMessage], options: &ChatOptions) -> Value {
@@ -216,12 +161,9 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-fn broken(what: &str, e: minijinja::Error) -> Error {
-    Error::format(format!("{what}: {e}")).with_source(e)
-}
-
-fn failed(e: minijinja::Error) -> Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&e);
+/// What the template said, if it raised the error itself.
+fn refused(e: Error) -> Error {
+    let mut cause = std::error::Error::source(&e);
     while let Some(now) = cause {
         let source = now.source();
         if source.is_some_and(|source| source.is::<Refusal>()) {
@@ -230,32 +172,7 @@ fn failed(e: minijinja::Error) -> Error {
         }
         cause = source;
     }
-    if e.kind() == JinjaErrorKind::OutOfFuel {
-        return Error::format("rendering the chat template takes more work than its cap allows").with_source(e);
-    }
-    broken("the model's chat template cannot be rendered", e)
-}
-
-/// A buffer that takes no more than its room.
-struct Capped {
-    bytes: Vec<u8>,
-    room: usize,
-    is_full: bool,
-}
-
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.room {
-            self.is_full = true;
-            return Err(io::Error::other("the output cap of the chat template is reached"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    e
 }
 
 #[cfg(test)]

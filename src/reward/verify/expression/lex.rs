@@ -1,11 +1,11 @@
 //! An answer's notation as tokens.
 
-use crate::reward::answer::decimal;
+use crate::reward::answer::{Rational, decimal};
 
 /// A part of an expression. Brackets keep their character; a set's are `⟨` and `⟩`, a LaTeX group's `{` and `}`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Token {
-    Number(f64),
+    Number(Rational),
     Variable(char),
     Constant(f64),
     Plus,
@@ -69,7 +69,7 @@ fn next(rest: &str, c: char, out: &mut Vec<Token>) -> Option<usize> {
         return short_fraction(rest, out);
     }
     if let Some((value, length)) = decimal(rest) {
-        out.push(Token::Number(value.to_f64()));
+        out.push(Token::Number(value));
         return Some(length);
     }
     if c == '\\' {
@@ -108,7 +108,7 @@ fn short_fraction(rest: &str, out: &mut Vec<Token>) -> Option<usize> {
     let digits: Vec<char> = rest.chars().take(2).collect();
     for digit in &digits {
         let value = digit.to_digit(10)?;
-        out.extend([Token::Open('{'), Token::Number(f64::from(value)), Token::Close('}')]);
+        out.extend([Token::Open('{'), Token::Number(Rational::from(i64::from(value))), Token::Close('}')]);
     }
     (digits.len() == 2).then_some(2)
 }

@@ -1,6 +1,8 @@
 //! The value of an expression at a point.
 
 use super::lex::Token;
+use crate::reward::answer::Rational;
+use crate::reward::exact;
 
 /// Brackets, roots and powers inside each other, at most: the text comes from a model.
 const DEPTH: usize = 64;
@@ -17,11 +19,53 @@ impl Point {
     }
 }
 
-/// The value of the whole expression; NaN or infinite where it is undefined, `None` when it is no expression.
-pub(super) fn value(tokens: &[Token], point: Point) -> Option<f64> {
-    let mut reader = Reader { tokens, at: 0, depth: 0, point };
+/// A value in double precision.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value {
+    /// NaN or infinite where it is undefined.
+    pub value: f64,
+    /// The largest number that was added up or that a function is of, which is what rounding errors are relative to.
+    pub largest: f64,
+}
+
+/// The value of the whole expression; `None` when it is no expression.
+pub(super) fn value(tokens: &[Token], point: Point) -> Option<Value> {
+    let mut reader = Reader { tokens, at: 0, depth: 0, point, largest: 0.0 };
     let value = reader.sum()?;
-    (reader.at == tokens.len()).then_some(value)
+    (reader.at == tokens.len()).then_some(Value { value, largest: reader.largest })
+}
+
+/// The value of an expression of numbers and simple fractions; `None` where there is more in it, and past 127 bits.
+pub(super) fn exactly(tokens: &[Token]) -> Option<Rational> {
+    use Token::{Close, Fraction, Number, Open};
+    let (mut sum, mut rest) = (Vec::new(), tokens);
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let is_factor = matches!(sum.last(), Some(exact::Token::Times | exact::Token::Over | exact::Token::Power));
+        sum.push(match (first, tail) {
+            (
+                Number(whole),
+                [Fraction, Open('{'), Number(a), Close('}'), Open('{'), Number(b), Close('}'), tail @ ..],
+            ) if !is_factor => {
+                rest = tail;
+                exact::Token::Number(whole.checked_add(a.checked_div(*b)?).filter(|_| whole.is_integer())?)
+            }
+            (Fraction, [Open('{'), Number(a), Close('}'), Open('{'), Number(b), Close('}'), tail @ ..]) => {
+                rest = tail;
+                exact::Token::Number(a.checked_div(*b)?)
+            }
+            (Number(value), _) => exact::Token::Number(*value),
+            (Token::Plus, _) => exact::Token::Plus,
+            (Token::Minus, _) => exact::Token::Minus,
+            (Token::Times, _) => exact::Token::Times,
+            (Token::Over, _) => exact::Token::Over,
+            (Token::Power, _) => exact::Token::Power,
+            (Open('(' | '[' | '{'), _) => exact::Token::Open,
+            (Close(')' | ']' | '}'), _) => exact::Token::Close,
+            _ => return None,
+        });
+    }
+    exact::evaluate(&sum, true)
 }
 
 struct Reader<'a> {
@@ -29,6 +73,7 @@ struct Reader<'a> {
     at: usize,
     depth: usize,
     point: Point,
+    largest: f64,
 }
 
 impl Reader<'_> {
@@ -45,13 +90,23 @@ impl Reader<'_> {
     fn sum(&mut self) -> Option<f64> {
         let mut value = self.product()?;
         loop {
-            if self.take(Token::Plus) {
-                value += self.product()?;
+            let sign = if self.take(Token::Plus) {
+                1.0
             } else if self.take(Token::Minus) {
-                value -= self.product()?;
+                -1.0
             } else {
                 return Some(value);
-            }
+            };
+            let term = self.product()?;
+            self.count(value);
+            self.count(term);
+            value += sign * term;
+        }
+    }
+
+    fn count(&mut self, value: f64) {
+        if value.is_finite() {
+            self.largest = self.largest.max(value.abs());
         }
     }
 
@@ -89,11 +144,11 @@ impl Reader<'_> {
         else {
             return None;
         };
-        if whole.fract() != 0.0 {
+        if !whole.is_integer() {
             return None;
         }
         self.at += 8;
-        Some(whole + above / below)
+        Some(whole.to_f64() + above.to_f64() / below.to_f64())
     }
 
     /// What may stand behind a factor without a sign between them. Two numbers may not.
@@ -132,7 +187,8 @@ impl Reader<'_> {
         let token = self.peek()?;
         self.at += 1;
         match token {
-            Token::Number(value) | Token::Constant(value) => Some(value),
+            Token::Number(value) => Some(value.to_f64()),
+            Token::Constant(value) => Some(value),
             Token::Variable(name) => Some(self.point.of(name)),
             Token::Open(open) => self.deeper(|this| this.closed_by(open)),
             Token::Fraction => {
@@ -147,9 +203,15 @@ impl Reader<'_> {
             }
             Token::Log => {
                 let base = if self.take(Token::Subscript) { self.deeper(|this| this.atom())? } else { 10.0 };
-                Some(self.deeper(|this| this.operand())?.ln() / base.ln())
+                let of = self.deeper(|this| this.operand())?;
+                self.count(of);
+                Some(of.ln() / base.ln())
             }
-            Token::Function(function) => self.deeper(|this| this.operand()).map(|x| function.of(x)),
+            Token::Function(function) => {
+                let of = self.deeper(|this| this.operand())?;
+                self.count(of);
+                Some(function.of(of))
+            }
             _ => None,
         }
     }
