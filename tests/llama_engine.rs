@@ -25,8 +25,8 @@ use support::tiny::{TINY, engine, tiny, tiny_path, tokens};
 /// Logits of F32 networks: llama.cpp keeps keys and values in half precision as we do, and adds up in another order.
 const CLOSE: f32 = 0.02;
 /// Where llama.cpp departs from the published networks, which PyTorch confirms ours for in `tiny_models`: it reads YaRN's betas for one
-/// architecture alone, and chooses LongRoPE's factors by its KV cells instead of the tokens of a sequence.
-const DIFFERENT: [&str; 2] = ["qwen2_yarn", "phi3_longrope"];
+/// architecture alone.
+const DIFFERENT: [&str; 1] = ["qwen2_yarn"];
 /// Longer than a page, so that prefixes end inside one.
 const PROMPT: usize = 45;
 
@@ -197,6 +197,8 @@ fn what_ends_a_process_raw_is_an_error() {
     // 12: sizes out of range.
     assert!(opened("llama", |o| o.n_ctx = Some(0)).is_err());
     assert!(opened("llama", |o| o.branches = 257).is_err());
+    assert!(opened("llama", |o| o.branches = usize::MAX).is_err());
+    assert!(opened("gemma3", |o| o.branches = 128).is_err(), "a sliding window takes two sequences for each");
     assert!(opened("llama", |o| o.branches = 0).is_err());
     assert_eq!(opened("llama", |o| o.kv_limit = Some(1)).err().unwrap().kind(), ErrorKind::Memory);
     assert!(opened("llama", |o| o.devices = vec!["no such device".into()]).is_err());
@@ -348,6 +350,80 @@ fn saved_branches_go_on_in_another_engine() {
         let root = second.root().unwrap();
         extend(&mut second, &root, &next).unwrap();
     }
+}
+
+/// llama.cpp gives cells of tokens away that no layer sees any more.
+#[test]
+fn tokens_behind_a_sliding_window_are_kept() {
+    let mut engine = llama("gemma3");
+    let n_vocab = engine.info().n_vocab;
+    let (long, next) = (tokens(41, 100, n_vocab), tokens(42, 12, n_vocab));
+    let (first, origin) = (engine.root().unwrap(), engine.root().unwrap());
+    extend(&mut engine, &first, &tokens(43, 10, n_vocab)).unwrap();
+    extend(&mut engine, &origin, &long).unwrap();
+    // What a fork holds alone has to be kept as well.
+    let mut branch = engine.fork(&origin).unwrap();
+    engine.release(origin);
+    // llama.cpp looks for room from the front of its cells on, where the branch's follow.
+    engine.release(first);
+    let other = engine.root().unwrap();
+    extend(&mut engine, &other, &tokens(44, 60, n_vocab)).unwrap();
+    let bytes = saved(&engine, std::slice::from_ref(&branch));
+    let fresh = engine.root().unwrap();
+    extend(&mut engine, &fresh, &long[..50]).unwrap();
+    let expected = extend(&mut engine, &fresh, &next).unwrap();
+    let mut loaded = engine.load(&mut bytes.as_slice()).unwrap().remove(0);
+    for (branch, what) in [(&mut branch, "cut back"), (&mut loaded, "loaded and cut back")] {
+        engine.truncate(branch, 50).unwrap();
+        let rows = extend(&mut engine, branch, &next).unwrap();
+        let off = rows.iter().zip(&expected).map(|(a, b)| distance(a, b)).fold(0.0, f32::max);
+        assert!(off < CLOSE, "{what}: {off}");
+    }
+}
+
+/// llama.cpp chooses LongRoPE's factors by its KV cells instead of the tokens of a sequence.
+#[test]
+fn long_factors_are_those_of_long_contexts() {
+    let model = tiny("phi3_longrope");
+    let prompt = tokens(45, PROMPT, model.config().n_vocab);
+    let mut saved_short = Vec::new();
+    for n_ctx in [256, 512] {
+        let mut ours = engine(&model, |o| o.n_ctx = Some(n_ctx));
+        let mut theirs = opened("phi3_longrope", |o| o.n_ctx = Some(n_ctx)).unwrap();
+        let (a, b) = (ours.root().unwrap(), theirs.root().unwrap());
+        let (x, y) = (extend(&mut ours, &a, &prompt).unwrap(), extend(&mut theirs, &b, &prompt).unwrap());
+        let off = x.iter().zip(&y).map(|(x, y)| distance(x, y)).fold(0.0, f32::max);
+        assert!(off < CLOSE, "{n_ctx} tokens of context: {off}");
+        if n_ctx == 256 {
+            saved_short = saved(&theirs, &[b]);
+        } else {
+            let error = theirs.load(&mut saved_short.as_slice()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Format, "keys that were rotated otherwise");
+        }
+    }
+}
+
+#[test]
+fn cells_stay_under_their_cap() {
+    let path = tiny_path("llama", "gguf");
+    let gguf = Gguf::open(&path, LoadMode::Mmap, &Limits::default()).unwrap();
+    let cell_bytes = {
+        let memory = opened("llama", |o| (o.n_ctx, o.branches) = (Some(256), 4)).unwrap().memory();
+        memory.kv_limit / 1024
+    };
+    let mut options = LlamaOptions::new(path);
+    (options.n_ctx, options.branches, options.devices) = (Some(256), 4, vec!["CPU".into()]);
+    for (tokens, taken) in [(256, 256), (511, 256), (700, 512), (1 << 30, 1024)] {
+        options.kv_limit = Some(tokens * cell_bytes);
+        let footprint = LlamaEngine::footprint(&gguf, &options).unwrap();
+        assert_eq!(footprint.iter().map(|f| f.kv).sum::<u64>(), taken * cell_bytes, "a cap of {tokens} tokens");
+        assert_eq!(LlamaEngine::load(&gguf, &options).unwrap().memory().kv_limit, taken * cell_bytes);
+    }
+    options.kv_limit = Some(255 * cell_bytes);
+    assert_eq!(LlamaEngine::load(&gguf, &options).err().unwrap().kind(), ErrorKind::Memory);
+    // What is less than a step counts as one.
+    (options.n_ctx, options.kv_limit) = (Some(100), Some(200 * cell_bytes));
+    assert_eq!(LlamaEngine::load(&gguf, &options).err().unwrap().kind(), ErrorKind::Memory);
 }
 
 #[test]

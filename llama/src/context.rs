@@ -1,5 +1,6 @@
 //! One context: KV cells that sequences share, and passes over batches of tokens.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
 use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError};
@@ -11,13 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hooks::{self, Hooks, Tap};
 use crate::log;
 use crate::model::Model;
+use crate::sequence::Twins;
 
-/// Sequences of one context: of those that llama.cpp can tell apart (LLAMA_MAX_SEQ), one is kept for saving and loading.
-pub const MAX_SEQUENCES: usize = 255;
 /// What `guard.cpp` gives back after an exception.
 const EXCEPTION: i32 = -100;
-/// llama.cpp takes cells by the 256.
-const CELL_STEP: usize = 256;
+/// llama.cpp takes cells by so many.
+pub const CELL_STEP: usize = 256;
 
 unsafe extern "C" {
     fn ruminate_llama_decode(
@@ -41,11 +41,11 @@ pub enum KvType {
 /// How a context is made.
 #[derive(Debug, Clone)]
 pub struct ContextOptions {
-    /// KV cells: tokens of all sequences together, shared ones once.
+    /// KV cells: tokens of all sequences together, shared ones once; rounded up to a multiple of [`CELL_STEP`].
     pub n_cells: usize,
     /// Tokens of one pass, at most.
     pub n_batch: usize,
-    /// Sequences, at most; up to [`MAX_SEQUENCES`].
+    /// Sequences, at most; up to [`Model::max_sequences`].
     pub n_sequences: usize,
     /// Threads of the CPU backend.
     pub threads: usize,
@@ -81,6 +81,7 @@ pub struct Context {
     n_cells: usize,
     n_batch: usize,
     n_sequences: usize,
+    pub(crate) twins: Option<Twins>,
     /// Whether each token of the last pass was an output.
     outputs: Vec<bool>,
     /// After an exception nobody knows what state it is in.
@@ -91,12 +92,13 @@ pub struct Context {
 unsafe impl Send for Context {}
 
 impl Context {
-    /// A context with room for `n_cells` tokens (rounded up to 256). Errors: [`ErrorKind::InvalidArgument`] for sizes out of range,
+    /// A context of `model`. Errors: [`ErrorKind::InvalidArgument`] for sizes out of range,
     /// [`ErrorKind::Memory`] with what llama.cpp logged when it cannot be made.
     pub fn new(model: &Arc<Model>, options: &ContextOptions) -> Result<Self> {
         let ContextOptions { n_cells, n_batch, n_sequences, threads, kv_type } = *options;
-        if !(1..=MAX_SEQUENCES).contains(&n_sequences) {
-            return Err(Error::invalid(format!("{n_sequences} sequences; give 1 to {MAX_SEQUENCES}")));
+        let most = model.max_sequences();
+        if !(1..=most).contains(&n_sequences) {
+            return Err(Error::invalid(format!("{n_sequences} sequences; give 1 to {most}")));
         }
         let n_cells = n_cells.max(1).next_multiple_of(CELL_STEP);
         // Room for one output of each sequence in every pass.
@@ -143,6 +145,7 @@ impl Context {
             // SAFETY: the context was just made; it may have lowered the number.
             n_batch: n_batch.min(unsafe { sys::llama_n_batch(raw.as_ptr()) } as usize),
             n_sequences,
+            twins: Twins::new(model, n_sequences),
             outputs: Vec::new(),
             failed: false,
             model: Arc::clone(model),
@@ -193,6 +196,8 @@ impl Context {
                 return Err(Error::new(ErrorKind::Failed, format!("llama.cpp failed ({code}): {message}")));
             }
         }
+        let sequences: BTreeSet<usize> = tokens.iter().map(|token| token.sequence).collect();
+        sequences.into_iter().for_each(|sequence| self.keep(sequence));
         self.outputs = tokens.iter().map(|token| token.output).collect();
         let n_outputs = self.outputs.iter().filter(|output| **output).count();
         if n_outputs == 0 {
@@ -214,26 +219,6 @@ impl Context {
         }
         // SAFETY: llama.cpp's rows are `n_vocab` numbers.
         Ok(unsafe { std::slice::from_raw_parts(row, self.n_vocab) })
-    }
-
-    /// Makes all tokens of sequence `from` also tokens of `to`, which must be empty. No KV is copied.
-    pub fn fork(&mut self, from: usize, to: usize) -> Result<()> {
-        self.check_sequence(from)?;
-        self.check_sequence(to)?;
-        // SAFETY: both sequences are in range.
-        unsafe { sys::llama_memory_seq_cp(self.memory(), from as i32, to as i32, -1, -1) };
-        Ok(())
-    }
-
-    /// Cuts a sequence back to its first `len` tokens. [`ErrorKind::Unsupported`] for a recurrent state, which cannot be cut there.
-    pub fn cut(&mut self, sequence: usize, len: usize) -> Result<()> {
-        self.check_sequence(sequence)?;
-        let len = i32::try_from(len).map_err(|_| Error::invalid("too long"))?;
-        // SAFETY: the sequence is in range.
-        if unsafe { sys::llama_memory_seq_rm(self.memory(), sequence as i32, len, -1) } {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unsupported, "this model's recurrent state cannot be cut back to an earlier token"))
     }
 
     /// Uses these adapters, each counted as often as its number says, from the next pass on. Errors leave the old ones in use;
@@ -262,20 +247,7 @@ impl Context {
         self.raw.as_ptr()
     }
 
-    /// The sequence that stands behind those of the caller.
-    pub(crate) fn scratch_sequence(&self) -> i32 {
-        self.n_sequences as i32
-    }
-
-    pub(crate) fn check_sequence(&self, sequence: usize) -> Result<()> {
-        self.check()?;
-        if sequence < self.n_sequences {
-            return Ok(());
-        }
-        Err(Error::invalid(format!("sequence {sequence} of {}", self.n_sequences)))
-    }
-
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.failed {
             return Err(Error::new(ErrorKind::Failed, "the context failed earlier: make a new one"));
         }

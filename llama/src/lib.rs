@@ -15,14 +15,16 @@ mod layout;
 mod lines;
 mod log;
 mod model;
+mod sequence;
 mod state;
 
 pub use adapter::Adapter;
 pub use buffers::{Buffers, buffers};
-pub use context::{Context, ContextOptions, KvType, MAX_SEQUENCES, Token};
+pub use context::{CELL_STEP, Context, ContextOptions, KvType, Token};
 pub use device::{Device, devices};
 pub use error::{Error, ErrorKind, Result};
 pub use hooks::Tap;
 pub use lines::LogLevel;
 pub use log::{LogSink, set_log};
 pub use model::{Model, ModelOptions};
+pub use sequence::MAX_SEQUENCES;

@@ -1,5 +1,7 @@
 //! Whole lines out of the pieces in which llama.cpp logs.
 
+use std::borrow::Cow;
+
 /// How much a line of the log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -52,9 +54,31 @@ impl Lines {
     }
 }
 
+/// `text` with what steers a terminal or reverses its direction written as `\u{…}`: a file's names are part of what is logged. Line feeds
+/// and tabs stay.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let written = |c: char| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(written).collect())
+}
+
+/// Controls, and the Unicode directional overrides (<https://www.unicode.org/reports/tr36/>).
+fn steers(c: char) -> bool {
+    let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    direction || (c.is_control() && c != '\n' && c != '\t')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped() {
+        assert_eq!(escape("general.name\t= \"汉字\"\n"), "general.name\t= \"汉字\"\n");
+        assert_eq!(escape("\u{1b}[31m\r\u{202e}x\n"), "\\u{1b}[31m\\u{d}\\u{202e}x\n");
+    }
 
     #[test]
     fn pieces_become_lines() {

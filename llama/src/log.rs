@@ -9,11 +9,11 @@ use std::sync::{Arc, Once, PoisonError, RwLock};
 use llama_cpp_sys_2 as sys;
 
 use crate::backends;
-use crate::lines::{Lines, LogLevel};
+use crate::lines::{Lines, LogLevel, escape};
 
 static START: Once = Once::new();
 
-/// Takes a line of the log; see [`set_log`].
+/// Takes a line of the log, with control characters escaped; see [`set_log`].
 pub type LogSink = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
 
 static SINK: RwLock<Option<LogSink>> = RwLock::new(None);
@@ -64,7 +64,7 @@ unsafe extern "C" fn line(level: sys::ggml_log_level, text: *const c_char, _: *m
     // SAFETY: llama.cpp hands over a string that ends with a zero and lives during the call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     // Nothing may unwind into C++; a host's function that panics is left alone.
-    let _ = catch_unwind(AssertUnwindSafe(|| take(level, &text)));
+    let _ = catch_unwind(AssertUnwindSafe(|| take(level, &escape(&text))));
 }
 
 fn take(level: sys::ggml_log_level, text: &str) {

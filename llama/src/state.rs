@@ -50,6 +50,7 @@ impl Context {
                 let last = position(end_of.min(end))?;
                 // SAFETY: both sequences are in range.
                 unsafe { sys::llama_memory_seq_cp(self.memory(), scratch, sequence as i32, first, last) };
+                self.keep(sequence);
             }
         }
         self.clear_scratch();

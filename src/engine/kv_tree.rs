@@ -20,11 +20,23 @@ pub(super) type PageId = u32;
 
 /// Room for the KV of [`PAGE_TOKENS`] tokens at a time, under a cap.
 pub(super) trait Pages {
+    /// Whether the engine wants to know who holds a page when it is saved or loaded.
+    const TELLS_HOLDERS: bool;
+
     /// A page; an error of kind [`Memory`](ErrorKind::Memory) when the cap leaves no room for it.
     fn take(&mut self) -> Result<PageId>;
 
     /// Gives a page back.
     fn give(&mut self, id: PageId);
+}
+
+/// What [`Pages::take`] says when the cap leaves no room.
+pub(super) fn out_of_pages(limit: u64, used: u64, page_bytes: u64) -> Error {
+    let message = format!(
+        "KV needs more than its {limit} bytes ({used} in use, {page_bytes} per page of {PAGE_TOKENS} tokens); raise the memory \
+         budget"
+    );
+    Error::new(ErrorKind::Memory, message)
 }
 
 type NodeId = usize;
@@ -89,15 +101,12 @@ impl<P: Pages> KvTree<P> {
         let slot = self.find(at)?;
         self.check_branches()?;
         let node = self.slots[slot].node;
-        let (parent, start) = if self.nodes[node].len == 0 {
-            (self.nodes[node].parent, self.nodes[node].start)
-        } else {
-            let start = self.end(node);
-            self.slots[slot].node = self.add_node(Some(node), start);
+        let (parent, start) = self.behind(node);
+        if parent == Some(node) {
+            self.slots[slot].node = self.add_node(parent, start);
             // The branch's own hold on the node passed to its new child.
             self.nodes[node].refs -= 1;
-            (Some(node), start)
-        };
+        }
         let child = self.add_node(parent, start);
         Ok(self.add_branch(child))
     }
@@ -219,6 +228,12 @@ impl<P: Pages> KvTree<P> {
             self.drop_node(own);
             self.trim(slot);
         }
+    }
+
+    /// Where a node that goes on from `node` hangs, and starts: beside one without tokens, so that starts rise along every path.
+    fn behind(&self, node: NodeId) -> (Option<NodeId>, usize) {
+        let parent = if self.nodes[node].len == 0 { self.nodes[node].parent } else { Some(node) };
+        (parent, self.end(node))
     }
 
     fn end(&self, node: NodeId) -> usize {

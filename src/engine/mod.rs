@@ -2,6 +2,7 @@
 
 mod backend;
 mod batch;
+mod context;
 mod delegate;
 mod device;
 mod kv_tree;
@@ -13,6 +14,7 @@ pub mod native;
 mod plan;
 mod rng;
 mod sampler;
+mod saved;
 mod shared;
 #[cfg(test)]
 pub(crate) mod toy;

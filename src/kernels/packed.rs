@@ -86,15 +86,26 @@ impl PackedMatrix {
         Ok(Self { ty, rows, cols, layout, bytes, range: 0..len })
     }
 
-    /// The matrix whose groups, packed earlier, lie in `bytes` from `start` on.
+    /// The matrix whose groups, packed earlier, lie in `bytes` from `start` on, which has to be a multiple of 64 in memory, too
+    /// ([`Bytes::aligned`]).
     pub fn from_bytes(bytes: Bytes, start: usize, ty: QuantType, rows: usize, cols: usize) -> Result<Self> {
         let (layout, len) = sizes(ty, rows, cols)?;
         match start.checked_add(len) {
             Some(end) if end <= bytes.len() && start.is_multiple_of(LINE) && ty.row_bytes(cols).is_some() => {
+                if !bytes.as_slice().as_ptr().addr().is_multiple_of(LINE) {
+                    return Err(Error::invalid(format!(
+                        "packed rows in bytes that do not begin at a multiple of {LINE}"
+                    )));
+                }
                 Ok(Self { ty, rows, cols, layout, bytes, range: start..end })
             }
             _ => Err(Error::format(format!("{rows} packed rows of {cols} in {ty:?} do not lie at byte {start}"))),
         }
+    }
+
+    /// Bytes of `rows` rows of `cols` weights once they are packed; `None` when sizes overflow.
+    pub(crate) fn len_of(ty: QuantType, rows: usize, cols: usize) -> Option<usize> {
+        sizes(ty, rows, cols).ok().map(|(_, len)| len)
     }
 
     /// The format that the blocks came from.

@@ -80,7 +80,7 @@ impl Weights {
         match gguf.tensors().iter().find(|t| !find.used.contains(&t.name)) {
             None => Ok(weights),
             Some(t) => Err(Error::unsupported(format!(
-                "nothing in architecture {} uses the tensor {}",
+                "nothing in architecture {} uses the tensor {:?}",
                 config.architecture, t.name
             ))),
         }
@@ -208,4 +208,33 @@ pub(crate) fn dequantize(gguf: &Gguf, info: &TensorInfo, len: usize) -> Result<V
 
 fn missing(name: &str) -> Error {
     Error::format(format!("the tensor {name} is missing"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::gguf::GgufWriter;
+    use crate::limits::Limits;
+    use crate::quant::QuantType;
+    use crate::storage::{Bytes, LoadMode};
+
+    #[test]
+    fn a_tensor_that_nothing_uses_is_named_without_its_control_characters() {
+        let limits = Limits::default();
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny/llama.gguf");
+        let tiny = Gguf::open(&path, LoadMode::Read, &limits).unwrap();
+        let mut file = GgufWriter::new();
+        tiny.metadata().iter().for_each(|(key, value)| file.set(key, value.clone()).unwrap());
+        for tensor in tiny.tensors() {
+            file.tensor(&tensor.name, tensor.shape(), tensor.ty, tiny.data(tensor)).unwrap();
+        }
+        file.tensor("spare\u{1b}[31m", &[1], QuantType::F32, &[0; 4][..]).unwrap();
+        let mut bytes = Vec::new();
+        file.write(&mut bytes).unwrap();
+        let gguf = Gguf::parse(Bytes::from_vec(bytes), &limits).unwrap();
+        let error = Weights::from_gguf(&gguf, &Config::from_gguf(&gguf, &limits).unwrap()).err().unwrap();
+        assert!(error.to_string().ends_with(r#""spare\u{1b}[31m""#), "{error}");
+    }
 }

@@ -14,6 +14,8 @@ use crate::kernels::PAGE_TOKENS;
 use crate::storage::wire::{get_u64, put_u64};
 
 const NO_PARENT: u64 = u64::MAX;
+/// Holders of all pieces together, at most: 16 MiB. A path of a thousand forks has a thousand for each branch on it.
+const MAX_HOLDERS: usize = 1 << 20;
 
 /// The KV of one page.
 #[cfg_attr(not(feature = "llama"), allow(dead_code, reason = "our own engine writes whole pages"))]
@@ -23,7 +25,8 @@ pub(in crate::engine) struct Piece<'a> {
     pub start: usize,
     /// and of the first one behind it.
     pub end: usize,
-    /// The branches whose path goes through it, and where each one leaves it.
+    /// The branches whose path goes through it, and where each one leaves it; none for an engine that does not want to know
+    /// ([`Pages::TELLS_HOLDERS`]).
     pub holders: &'a [(SlotId, usize)],
 }
 
@@ -35,7 +38,8 @@ struct Run {
 }
 
 impl<P: Pages> KvTree<P> {
-    /// Writes `branches`, in this order; `put` writes the KV of a piece.
+    /// Writes `branches`, in this order; `put` writes the KV of a piece. [`Unsupported`](crate::ErrorKind::Unsupported) when more
+    /// than a million holders would have to be told.
     pub fn save(
         &self,
         branches: &[&Branch],
@@ -43,7 +47,7 @@ impl<P: Pages> KvTree<P> {
         put: &mut dyn FnMut(&Piece<'_>, &mut dyn Write) -> Result<()>,
     ) -> Result<()> {
         let slots = branches.iter().map(|branch| self.find(branch)).collect::<Result<Vec<_>>>()?;
-        let runs = self.runs(&slots);
+        let runs = self.runs(&slots)?;
         let places: HashMap<NodeId, u64> = runs.iter().zip(0..).map(|(run, place)| (run.node, place)).collect();
         let place = |id: NodeId| places.get(&id).copied().unwrap_or(NO_PARENT);
         put_u64(out, runs.len() as u64)?;
@@ -89,9 +93,10 @@ impl<P: Pages> KvTree<P> {
     }
 
     /// What these branches hold, parents before their children.
-    fn runs(&self, slots: &[SlotId]) -> Vec<Run> {
+    fn runs(&self, slots: &[SlotId]) -> Result<Vec<Run>> {
         let mut places: HashMap<NodeId, usize> = HashMap::new();
         let mut runs: Vec<Run> = Vec::new();
+        let mut n_holders = 0;
         for &slot in slots {
             let mut path = Vec::new();
             let (mut end, mut next) = (self.len(slot), Some(self.slots[slot].node));
@@ -99,7 +104,18 @@ impl<P: Pages> KvTree<P> {
                 end = end.min(self.end(id));
                 path.push((id, end));
                 end = end.min(self.nodes[id].start);
-                next = self.nodes[id].parent;
+                // Whoever came through this node before left the ones above it at the same places.
+                let known = !P::TELLS_HOLDERS && places.contains_key(&id);
+                next = self.nodes[id].parent.filter(|_| !known);
+            }
+            if P::TELLS_HOLDERS {
+                n_holders += path.len();
+            }
+            if n_holders > MAX_HOLDERS {
+                let message = format!(
+                    "branches that go through more than {MAX_HOLDERS} runs of tokens, shared ones counted for each"
+                );
+                return Err(Error::unsupported(message));
             }
             for (node, end) in path.into_iter().rev() {
                 let place = *places.entry(node).or_insert_with(|| {
@@ -108,19 +124,23 @@ impl<P: Pages> KvTree<P> {
                 });
                 let run = &mut runs[place];
                 run.end = run.end.max(end);
-                run.holders.push((slot, end));
+                if P::TELLS_HOLDERS {
+                    run.holders.push((slot, end));
+                }
             }
         }
-        runs
+        Ok(runs)
     }
 
     fn load_nodes(&mut self, input: &mut dyn Read, n_ctx: usize, nodes: &mut Vec<NodeId>) -> Result<()> {
         for _ in 0..get_u64(input)? {
             let (parent, start, len) = (get_u64(input)?, get_u64(input)?, get_u64(input)?);
             let parent = if parent == NO_PARENT { None } else { Some(*index(nodes, parent)?) };
-            let fits = start.checked_add(len).is_some_and(|end| end <= n_ctx as u64)
-                && start <= parent.map_or(0, |parent| self.end(parent)) as u64
-                && start >= parent.map_or(0, |parent| self.nodes[parent].start) as u64;
+            // Starts rise along a path, so that none has more nodes than the context has tokens.
+            let (parent, last) = parent.map_or((None, 0), |parent| self.behind(parent));
+            let first = parent.map_or(0, |parent| self.nodes[parent].start + 1);
+            let fits = (first as u64..=last as u64).contains(&start)
+                && start.checked_add(len).is_some_and(|end| end <= n_ctx as u64);
             if !fits {
                 return Err(Error::format("the saved KV names positions that cannot be"));
             }
@@ -136,7 +156,8 @@ impl<P: Pages> KvTree<P> {
             let tip = *index(nodes, get_u64(input)?)?;
             self.check_branches()?;
             // A branch owns its last node alone, so it goes on in an empty one.
-            let node = self.add_node(Some(tip), self.end(tip));
+            let (parent, start) = self.behind(tip);
+            let node = self.add_node(parent, start);
             branches.push(self.add_branch(node));
         }
         Ok(())
@@ -149,7 +170,7 @@ impl<P: Pages> KvTree<P> {
         get: &mut dyn FnMut(&mut P, &Piece<'_>, &mut dyn Read) -> Result<()>,
     ) -> Result<()> {
         let slots = branches.iter().map(|branch| self.find(branch)).collect::<Result<Vec<_>>>()?;
-        for run in self.runs(&slots) {
+        for run in self.runs(&slots)? {
             for start in (self.nodes[run.node].start..self.end(run.node)).step_by(PAGE_TOKENS) {
                 let end = self.end(run.node).min(start + PAGE_TOKENS);
                 let page = self.pages.take()?;
@@ -167,94 +188,4 @@ fn index(nodes: &[NodeId], at: u64) -> Result<&NodeId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{append, tokens, tree, used_pages};
-    use super::*;
-    use crate::engine::native::PagePool;
-    use crate::storage::wire::{get_raw, put_raw};
-
-    fn save(tree: &KvTree<PagePool>, branches: &[&Branch]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        tree.save(branches, &mut bytes, &mut |piece, out| put_raw(out, tree.pages.bytes(piece.page))).unwrap();
-        bytes
-    }
-
-    fn load(tree: &mut KvTree<PagePool>, mut bytes: &[u8], n_ctx: usize) -> Result<Vec<Branch>> {
-        tree.load(&mut bytes, n_ctx, &mut |pages, piece, input| get_raw(input, pages.bytes_mut(piece.page)))
-    }
-
-    fn saved() -> (Vec<u8>, Vec<usize>) {
-        let mut tree = tree(100);
-        let root = tree.root().unwrap();
-        append(&mut tree, &root, 40).unwrap();
-        let (a, b) = (tree.fork(&root).unwrap(), tree.fork(&root).unwrap());
-        append(&mut tree, &a, 3).unwrap();
-        append(&mut tree, &b, 50).unwrap();
-        let c = tree.fork(&a).unwrap();
-        let branches = [&root, &a, &b, &c];
-        (save(&tree, &branches), branches.map(|branch| tokens(&tree, branch)).to_vec())
-    }
-
-    #[test]
-    fn branches_come_back_with_their_tokens_and_share_what_they_shared() {
-        let (bytes, lens) = saved();
-        let mut other = tree(100);
-        let branches = load(&mut other, &bytes, 512).unwrap();
-        let loaded: Vec<usize> = branches.iter().map(|branch| tokens(&other, branch)).collect();
-        assert_eq!((loaded, used_pages(&other)), (lens, 5), "two shared pages, one and two of their own");
-        // An empty node more for each branch, which it goes on in.
-        assert_eq!(save(&other, &branches.iter().collect::<Vec<_>>()).len(), bytes.len() + 4 * 24);
-        append(&mut other, &branches[1], 5).unwrap();
-        assert_eq!(tokens(&other, &branches[3]), 43, "the others are not touched");
-        branches.into_iter().for_each(|branch| other.release(branch));
-        assert_eq!(used_pages(&other), 0);
-    }
-
-    #[test]
-    fn what_no_saved_branch_holds_is_not_written() {
-        let mut tree = tree(100);
-        let root = tree.root().unwrap();
-        append(&mut tree, &root, 100).unwrap();
-        let fork = tree.fork(&root).unwrap();
-        tree.truncate(&fork, 40).unwrap();
-        append(&mut tree, &fork, 3).unwrap();
-        let bytes = save(&tree, &[&fork]);
-        let mut other = super::super::tests::tree(100);
-        let branches = load(&mut other, &bytes, 512).unwrap();
-        assert_eq!(
-            (tokens(&other, &branches[0]), used_pages(&other)),
-            (43, 3),
-            "two pages and one of its own, of five"
-        );
-        // Where each branch leaves a page that it shares.
-        let mut ends = Vec::new();
-        let mut note = |piece: &Piece<'_>, _: &mut dyn Write| {
-            ends.push((piece.start, piece.end, piece.holders.iter().map(|(_, end)| *end).collect::<Vec<_>>()));
-            Ok(())
-        };
-        tree.save(&[&fork, &root], &mut Vec::new(), &mut note).unwrap();
-        let shared = |start, end| (start, end, vec![40, 100]);
-        assert_eq!(ends[..5], [shared(0, 32), shared(32, 64), shared(64, 96), shared(96, 100), (40, 43, vec![43])]);
-    }
-
-    #[test]
-    fn damaged_bytes_are_refused_and_leave_nothing_behind() {
-        let (bytes, _) = saved();
-        for end in (0..bytes.len()).step_by(7) {
-            let mut other = tree(100);
-            assert!(load(&mut other, &bytes[..end], 512).is_err(), "{end}");
-            assert_eq!((used_pages(&other), other.nodes.len()), (0, other.free_nodes.len()), "{end}");
-        }
-        for at in 0..64 {
-            let mut bytes = bytes.clone();
-            bytes[at] ^= 0x81;
-            let mut other = tree(100);
-            if let Ok(branches) = load(&mut other, &bytes, 512) {
-                branches.into_iter().for_each(|branch| other.release(branch));
-            }
-            assert_eq!(used_pages(&other), 0, "{at}");
-        }
-        assert!(load(&mut tree(2), &bytes, 512).is_err(), "a cap of two pages");
-        assert!(load(&mut tree(100), &bytes, 42).is_err(), "a shorter context");
-    }
-}
+mod tests;

@@ -7,7 +7,24 @@ pub(super) fn tree(limit_pages: u64) -> KvTree<PagePool> {
     KvTree::new(PagePool::new(layout, limit_pages * layout.page_bytes()), 512)
 }
 
-pub(super) fn append(tree: &mut KvTree<PagePool>, branch: &Branch, n: usize) -> Result<()> {
+/// Pages without memory, of an engine that is told who holds them.
+#[derive(Default)]
+pub(super) struct Counted {
+    pub taken: PageId,
+}
+
+impl Pages for Counted {
+    const TELLS_HOLDERS: bool = true;
+
+    fn take(&mut self) -> Result<PageId> {
+        self.taken += 1;
+        Ok(self.taken - 1)
+    }
+
+    fn give(&mut self, _: PageId) {}
+}
+
+pub(super) fn append<P: Pages>(tree: &mut KvTree<P>, branch: &Branch, n: usize) -> Result<()> {
     let slot = tree.find(branch)?;
     tree.reserve(slot, n)?;
     tree.commit(slot, n);

@@ -1,7 +1,7 @@
 //! The account of llama.cpp's KV cells, which says before a pass whether they suffice.
 
-use crate::engine::kv_tree::{PageId, Pages};
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::kv_tree::{PageId, Pages, out_of_pages};
+use crate::error::Result;
 use crate::kernels::PAGE_TOKENS;
 
 /// Cells in pages: a branch's last page counts whole, so that there are never fewer cells than the account says.
@@ -43,15 +43,11 @@ impl Cells {
 }
 
 impl Pages for Cells {
+    const TELLS_HOLDERS: bool = true;
+
     fn take(&mut self) -> Result<PageId> {
         if self.used() + self.page_bytes > self.limit() {
-            let message = format!(
-                "KV needs more than its {} bytes ({} in use, {} per {PAGE_TOKENS} tokens); raise the memory budget",
-                self.limit(),
-                self.used(),
-                self.page_bytes
-            );
-            return Err(Error::new(ErrorKind::Memory, message));
+            return Err(out_of_pages(self.limit(), self.used(), self.page_bytes));
         }
         let id = self.free.pop().unwrap_or(self.peak as PageId);
         self.used += 1;
@@ -68,6 +64,7 @@ impl Pages for Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn pages_are_counted_under_the_lower_of_both_caps() {

@@ -2,7 +2,7 @@
 
 use ruminate_llama as llama;
 
-use super::model::{cell_bytes, cell_numbers};
+use super::model::{cell_bytes, cell_numbers, n_ctx_short};
 use super::{LlamaEngine, LlamaOptions};
 use crate::engine::{Device, Footprint};
 use crate::error::{Error, Result};
@@ -18,7 +18,8 @@ impl LlamaEngine {
         let buffers = llama::buffers(&options.path, &options.model(), |model| -> Result<llama::ContextOptions> {
             let n_ctx = options.n_ctx(model.n_ctx_train())?;
             let cell_bytes = cell_bytes(cell_numbers(gguf, architecture, model)?, options.kv_type);
-            Ok(options.context(options.cells(n_ctx, cell_bytes)?))
+            let n_ctx_short = n_ctx_short(gguf, architecture, model)?;
+            Ok(options.context(options.cells(n_ctx, cell_bytes, n_ctx_short)?))
         })?;
         let devices: Vec<Device> = llama::devices().into_iter().map(Device::from).collect();
         let footprint = |buffers: llama::Buffers| {

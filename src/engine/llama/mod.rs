@@ -52,7 +52,7 @@ impl LlamaEngine {
     pub fn new(model: &Arc<LlamaModel>, options: &LlamaOptions) -> Result<Self> {
         let n_ctx = options.n_ctx(model.model.n_ctx_train())?;
         let cell_bytes = model.cell_bytes(options.kv_type);
-        let n_cells = options.cells(n_ctx, cell_bytes)?;
+        let n_cells = options.cells(n_ctx, cell_bytes, model.n_ctx_short)?;
         let context = llama::Context::new(&model.model, &options.context(n_cells))?;
         let cells = Cells::new(context.n_cells(), cell_bytes, options.kv_limit.unwrap_or(u64::MAX));
         Ok(Self {

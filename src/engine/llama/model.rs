@@ -25,6 +25,7 @@ pub struct LlamaModel {
     config: Option<Config>,
     /// Numbers that keys and values of one token take in all layers.
     cell_numbers: u64,
+    pub(super) n_ctx_short: Option<usize>,
 }
 
 impl LlamaModel {
@@ -45,6 +46,7 @@ impl LlamaModel {
             fingerprint: gguf.fingerprint().to_owned(),
             config: Config::from_gguf(gguf, &Limits::default()).ok(),
             cell_numbers: cell_numbers(gguf, &architecture, &model)?,
+            n_ctx_short: n_ctx_short(gguf, &architecture, &model)?,
             architecture,
             model,
         })
@@ -86,7 +88,7 @@ impl LlamaModel {
     /// What an engine with these options would take, but for buffers that llama.cpp does not tell of.
     pub fn needs(&self, options: &LlamaOptions) -> Result<Needs> {
         let n_ctx = options.n_ctx(self.model.n_ctx_train())?;
-        let kv = self.cell_bytes(options.kv_type).saturating_mul(n_ctx.max(options.branches) as u64);
+        let kv = self.cell_bytes(options.kv_type).saturating_mul(options.least_cells(n_ctx) as u64);
         Ok(Needs { scratch: scratch(options.branches, self.model.n_vocab()), kv })
     }
 
@@ -107,6 +109,16 @@ pub(super) fn cell_bytes(numbers: u64, kv_type: KvType) -> u64 {
 /// What is known of llama.cpp's buffers: the logits of one pass, in its buffer and in its graph.
 pub(super) fn scratch(n_outputs: usize, n_vocab: usize) -> u64 {
     (8 * n_outputs * n_vocab) as u64
+}
+
+/// Up to how many tokens of context LongRoPE's short factors count; `None` for other rotations. llama.cpp compares it with the number of
+/// KV cells, since it does not know how many of them one branch may take.
+pub(super) fn n_ctx_short(gguf: &Gguf, architecture: &str, model: &llama::Model) -> Result<Option<usize>> {
+    if gguf.tensor("rope_factors_long.weight").is_none() {
+        return Ok(None);
+    }
+    let original = gguf.metadata().u32(&format!("{architecture}.rope.scaling.original_context_length"))?;
+    Ok(Some(original.map_or(model.n_ctx_train(), |tokens| tokens as usize)))
 }
 
 /// Numbers that keys and values of one token take in all layers.

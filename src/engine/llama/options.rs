@@ -4,17 +4,18 @@ use std::path::PathBuf;
 
 use ruminate_llama as llama;
 
+use crate::engine::context::checked_n_ctx;
 use crate::engine::native::NativeOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::KvType;
 use crate::limits::Limits;
 
-/// Context when the caller names none, as in the native engine.
-const DEFAULT_N_CTX: usize = 4096;
 /// KV cells when the caller caps no bytes: so many contexts, since branches share most of theirs,
 const DEFAULT_CONTEXTS: usize = 4;
 /// or one context and so many cells for each branch.
 const DEFAULT_OWN: usize = 64;
+/// Cells are taken by so many.
+const STEP: usize = llama::CELL_STEP;
 /// Tokens of one call.
 const BATCH: usize = 512;
 /// Branches at once: each costs a row of logits in llama.cpp's buffers, 600 KB of a vocabulary of 150,000.
@@ -30,7 +31,8 @@ pub struct LlamaOptions {
     pub threads: usize,
     /// Tokens that one branch may hold. Default: the model's training context, at most 4,096.
     pub n_ctx: Option<usize>,
-    /// Bytes of KV, which are taken at once. Default: four contexts.
+    /// Bytes of KV, which are taken at once. Default: four contexts. Within the original context of a LongRoPE model there are never more
+    /// cells than that context has tokens, since llama.cpp chooses the factors by the number of cells.
     pub kv_limit: Option<u64>,
     /// How keys and values are kept. Default: half precision.
     pub kv_type: KvType,
@@ -38,7 +40,7 @@ pub struct LlamaOptions {
     pub gpu_layers: Option<u32>,
     /// The only devices to use, by name. Default: whatever there is.
     pub devices: Vec<String>,
-    /// Branches alive at once, up to 255. Default: 64.
+    /// Branches alive at once, up to 255, or 127 where layers have a sliding window. Default: 64.
     pub branches: usize,
     /// Caps on batches.
     pub limits: Limits,
@@ -86,27 +88,50 @@ impl LlamaOptions {
 
     /// Tokens that one branch holds.
     pub(super) fn n_ctx(&self, n_ctx_train: usize) -> Result<usize> {
-        let n_ctx = self.n_ctx.unwrap_or(n_ctx_train.min(DEFAULT_N_CTX));
-        if n_ctx == 0 || n_ctx > n_ctx_train {
-            let message = format!("a context of {n_ctx} tokens; the model holds 1 to {n_ctx_train}");
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
-        }
-        Ok(n_ctx)
+        checked_n_ctx(self.n_ctx, n_ctx_train)
     }
 
-    /// KV cells of all branches together.
-    pub(super) fn cells(&self, n_ctx: usize, cell_bytes: u64) -> Result<usize> {
-        let least = n_ctx.max(self.branches);
+    /// The least KV cells that it can work with.
+    pub(super) fn least_cells(&self, n_ctx: usize) -> usize {
+        steps(n_ctx.max(self.branches))
+    }
+
+    /// KV cells of all branches together, as llama.cpp takes them. `n_ctx_short` is [`n_ctx_short`](super::model::n_ctx_short)'s.
+    pub(super) fn cells(&self, n_ctx: usize, cell_bytes: u64, n_ctx_short: Option<usize>) -> Result<usize> {
+        let least = self.least_cells(n_ctx);
+        let most = steps(n_ctx.saturating_mul(self.branches)).max(least);
         let cells = match self.kv_limit {
-            None => (n_ctx * DEFAULT_CONTEXTS).max(n_ctx + self.branches * DEFAULT_OWN),
-            Some(bytes) => usize::try_from(bytes / cell_bytes.max(1)).unwrap_or(usize::MAX).min(n_ctx * self.branches),
+            None => {
+                let own = self.branches.saturating_mul(DEFAULT_OWN);
+                steps(n_ctx.saturating_mul(DEFAULT_CONTEXTS).max(n_ctx.saturating_add(own)))
+            }
+            Some(bytes) => whole_steps(usize::try_from(bytes / cell_bytes.max(1)).unwrap_or(usize::MAX)).min(most),
         };
         if cells < least {
-            let needed = least as u64 * cell_bytes;
+            let needed = (least as u64).saturating_mul(cell_bytes);
             let message =
                 format!("KV of {least} tokens takes {needed} bytes, more than its cap: raise it or lower the context");
             return Err(Error::new(ErrorKind::Memory, message));
         }
-        Ok(cells)
+        match n_ctx_short.filter(|short| n_ctx <= *short).map(whole_steps) {
+            Some(short) if short < least => {
+                let message = format!(
+                    "llama.cpp takes KV cells by the {STEP} and this model's rotations from their number: give a context of at most \
+                     {short} tokens, or of more than its original one"
+                );
+                Err(Error::unsupported(message))
+            }
+            short => Ok(cells.min(short.unwrap_or(usize::MAX))),
+        }
     }
+}
+
+/// As many cells as llama.cpp takes for `n`,
+fn steps(n: usize) -> usize {
+    n.div_ceil(STEP).saturating_mul(STEP)
+}
+
+/// and as many as it takes without more than `n`.
+fn whole_steps(n: usize) -> usize {
+    n / STEP * STEP
 }

@@ -8,21 +8,20 @@ use ruminate_llama as llama;
 
 use super::LlamaEngine;
 use crate::engine::Branch;
+use crate::engine::saved::{check_owner, put_owner, rotations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{KvType, PAGE_TOKENS};
-use crate::storage::wire::{get_raw, get_text, get_u64, get_within, put_raw, put_text, put_u64};
+use crate::model::Config;
+use crate::storage::wire::{get_raw, get_within, put_raw, put_u64};
 
 /// Stands where our own engine writes the format of its pages.
-const MARK: u64 = u64::from_le_bytes(*b"llamakv1");
-const MAX_FINGERPRINT: u64 = 4096;
+const MARK: u64 = u64::from_le_bytes(*b"llamakv2");
 /// Bytes of a page's content beside keys and values: a few numbers for each token and each layer.
 const OVERHEAD: u64 = 1 << 20;
 
 impl LlamaEngine {
     pub(super) fn save_branches(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
-        self.check_plain()?;
-        put_text(out, &self.info.fingerprint)?;
-        self.shape().into_iter().try_for_each(|n| put_u64(out, n))?;
+        put_owner(out, &self.info.fingerprint, &self.shape(self.plain()?))?;
         self.kv.save(branches, out, &mut |piece, out| {
             let whole = piece.holders.iter().find(|(_, end)| *end >= piece.end);
             let (slot, _) = whole.ok_or_else(|| Error::new(ErrorKind::Internal, "KV that no branch holds"))?;
@@ -35,15 +34,7 @@ impl LlamaEngine {
     }
 
     pub(super) fn load_branches(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
-        self.check_plain()?;
-        if get_text(input, MAX_FINGERPRINT, "the saved KV's model")? != self.info.fingerprint {
-            return Err(Error::format("the saved KV belongs to another model, or to other adapters"));
-        }
-        for expected in self.shape() {
-            if get_u64(input)? != expected {
-                return Err(Error::format("the saved KV belongs to another backend, or to another --kv format"));
-            }
-        }
+        check_owner(input, &self.info.fingerprint, &self.shape(self.plain()?))?;
         let most = self.cell_bytes.saturating_mul(PAGE_TOKENS as u64).saturating_add(OVERHEAD);
         let Self { kv, context, info, .. } = self;
         let model = Arc::clone(context.model());
@@ -71,22 +62,18 @@ impl LlamaEngine {
     }
 
     /// What of llama.cpp's cells has to be alike.
-    fn shape(&self) -> [u64; 4] {
+    fn shape(&self, config: &Config) -> [u64; 5] {
         let kv = match self.kv_type {
             KvType::F16 => 0,
             KvType::Q8 => 1,
         };
-        [MARK, kv, self.info.n_layer as u64, self.cell_bytes]
+        [MARK, kv, self.info.n_layer as u64, self.cell_bytes, rotations(&config.rope, self.info.n_ctx)]
     }
 
     /// llama.cpp keeps other things than keys and values in the cells of some architectures, all of which this library does not know.
-    fn check_plain(&self) -> Result<()> {
-        match self.model.config() {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                Err(Error::unsupported("the KV of an architecture that this library does not know cannot be saved"))
-            }
-        }
+    fn plain(&self) -> Result<&Config> {
+        let unknown = "the KV of an architecture that this library does not know cannot be saved";
+        self.model.config().map_err(|_| Error::unsupported(unknown))
     }
 }
 

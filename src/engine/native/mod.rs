@@ -4,6 +4,7 @@ mod attend;
 mod forward;
 mod lora;
 mod pages;
+mod saved;
 mod scratch;
 
 use std::io::{Read, Write};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub use crate::kernels::KvType;
 
+use crate::engine::context::{checked_n_ctx, n_ctx};
 use crate::engine::kv_tree::KvTree;
 use crate::engine::native::forward::Pass;
 use crate::engine::native::lora::LoraSet;
@@ -24,7 +26,6 @@ use crate::kernels::{KvLayout, PAGE_TOKENS};
 use crate::limits::Limits;
 use crate::model::{Adapter, Config, Model};
 use crate::simd::Isa;
-use crate::storage::wire::{get_raw, get_text, get_u64, put_raw, put_text, put_u64};
 
 /// How a native engine runs.
 #[derive(Debug, Clone)]
@@ -58,21 +59,11 @@ impl Default for NativeOptions {
 }
 
 impl NativeOptions {
-    fn context(&self, config: &Config) -> usize {
-        self.n_ctx.unwrap_or(config.n_ctx_train.min(DEFAULT_N_CTX))
-    }
-
     fn layout(&self, config: &Config) -> KvLayout {
         let (n_layer, n_head_kv, head_dim) = (config.n_layer, config.n_head_kv, config.head_dim);
         KvLayout { ty: self.kv_type, n_layer, n_head_kv, head_dim }
     }
 }
-
-/// Context when the caller names none: enough for reasoning, and a bound on the KV of a branch that never ends.
-const DEFAULT_N_CTX: usize = 4096;
-
-/// Bytes of a fingerprint in a file, at most.
-const MAX_FINGERPRINT: u64 = 128;
 
 /// Runs a [`Model`] on the CPU.
 pub struct NativeEngine {
@@ -90,11 +81,7 @@ impl NativeEngine {
     /// An engine over `model`, which several engines may share.
     pub fn new(model: Arc<Model>, options: &NativeOptions) -> Result<Self> {
         let config = model.config();
-        let n_ctx = options.context(config);
-        if n_ctx == 0 || n_ctx > config.n_ctx_train {
-            let message = format!("a context of {n_ctx} tokens; the model holds 1 to {}", config.n_ctx_train);
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
-        }
+        let n_ctx = checked_n_ctx(options.n_ctx, config.n_ctx_train)?;
         let info = ModelInfo {
             architecture: config.architecture.clone(),
             name: config.name.clone(),
@@ -132,7 +119,7 @@ impl NativeEngine {
             kv_per_token: layout.token_bytes(),
             kv_page: layout.page_bytes(),
             page_tokens: PAGE_TOKENS,
-            scratch: scratch::bytes(config, options.threads, options.context(config)),
+            scratch: scratch::bytes(config, options.threads, n_ctx(options.n_ctx, config.n_ctx_train)),
         }
     }
 }
@@ -226,24 +213,11 @@ impl Engine for NativeEngine {
     }
 
     fn save(&self, branches: &[&Branch], out: &mut dyn Write) -> Result<()> {
-        put_text(out, &self.info.fingerprint)?;
-        let pages = self.kv.pages();
-        pages.shape().into_iter().try_for_each(|n| put_u64(out, n))?;
-        self.kv.save(branches, out, &mut |piece, out| put_raw(out, pages.bytes(piece.page)))
+        self.save_branches(branches, out)
     }
 
     fn load(&mut self, input: &mut dyn Read) -> Result<Vec<Branch>> {
-        if get_text(input, MAX_FINGERPRINT, "the saved KV's model")? != self.info.fingerprint {
-            return Err(Error::format("the saved KV belongs to another model, or to other adapters"));
-        }
-        for expected in self.kv.pages().shape() {
-            if get_u64(input)? != expected {
-                return Err(Error::format(
-                    "the saved KV belongs to another backend or version, or to another --kv format",
-                ));
-            }
-        }
-        self.kv.load(input, self.info.n_ctx, &mut |pages, piece, input| get_raw(input, pages.bytes_mut(piece.page)))
+        self.load_branches(input)
     }
 
     fn trim(&mut self) {

@@ -1,11 +1,8 @@
 //! The memory that KV lives in: pages under one cap.
 
-use crate::engine::kv_tree::{PageId, Pages};
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::{KvLayout, KvPage, KvType, PAGE_TOKENS};
-
-/// The order of a file's parts, told from others that were or will be, and from llama.cpp's.
-const MARK: u64 = u64::from_le_bytes(*b"ownkv\0\0\x02");
+use crate::engine::kv_tree::{PageId, Pages, out_of_pages};
+use crate::error::{Error, Result};
+use crate::kernels::{KvLayout, KvPage};
 
 /// Pages under one cap. A freed page is kept for the next taker, so the memory held is the most in use since the last
 /// [`trim`](PagePool::trim).
@@ -24,15 +21,6 @@ impl PagePool {
 
     pub fn layout(&self) -> KvLayout {
         self.layout
-    }
-
-    /// What a file of pages begins with; those of another layout do not fit.
-    pub fn shape(&self) -> [u64; 5] {
-        let ty = match self.layout.ty {
-            KvType::F16 => 0,
-            KvType::Q8 => 1,
-        };
-        [MARK, ty, self.layout.n_layer as u64, self.layout.n_head_kv as u64, self.layout.head_dim as u64]
     }
 
     /// The content of a page in use.
@@ -83,17 +71,13 @@ impl PagePool {
     }
 
     fn full(&self) -> Error {
-        let message = format!(
-            "KV needs more than its {} bytes ({} in use, {} per page of {PAGE_TOKENS} tokens); raise the memory budget",
-            self.limit,
-            self.used(),
-            self.layout.page_bytes()
-        );
-        Error::new(ErrorKind::Memory, message)
+        out_of_pages(self.limit, self.used(), self.layout.page_bytes())
     }
 }
 
 impl Pages for PagePool {
+    const TELLS_HOLDERS: bool = false;
+
     fn take(&mut self) -> Result<PageId> {
         if self.used().saturating_add(self.layout.page_bytes()) > self.limit {
             return Err(self.full());
@@ -121,6 +105,8 @@ impl Pages for PagePool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
+    use crate::kernels::KvType;
 
     #[test]
     fn trimmed_pages_have_no_memory_until_they_are_taken_again() {

@@ -98,12 +98,12 @@ impl Scratch {
     }
 }
 
-/// Bytes of the buffers of the largest chunk: f32 by role, and the input of the widest matmul as f32 and quantized (about
-/// one byte and a half an element, in at most two formats); and what attention over `n_ctx` tokens takes on so many
-/// threads.
+/// Bytes of the buffers of the largest chunk: f32 by role, and the input of the widest matmul as f32 and in a second form, which
+/// takes four bytes an element where weights are F16 or BF16, and less where it is quantized; and what attention over `n_ctx` tokens
+/// takes on so many threads.
 pub(super) fn bytes(config: &Config, threads: usize, n_ctx: usize) -> u64 {
     let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + config.n_ff;
     let widest = config.n_ff.max(config.n_embd_q()).max(config.n_embd);
-    (CHUNK_TOKENS * (widths * size_of::<f32>() + widest * 7)) as u64
+    (CHUNK_TOKENS * (widths * size_of::<f32>() + widest * 8)) as u64
         + attention_scratch_bytes(&attend::shape(config), threads, n_ctx)
 }

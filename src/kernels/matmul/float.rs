@@ -67,7 +67,7 @@ fn products_with<S: Simd>(
 
 #[inline(always)]
 fn columns<S: Simd, E: Element>(s: S, bytes: &[u8], x: &[f32], acc: &mut [[f32; GROUP_ROWS]]) {
-    // Groups begin at whole cache lines, so the cast is always possible.
+    // Groups begin at whole cache lines (`PackedMatrix::from_bytes`), so the cast is always possible.
     let weights: &[[E; WIDE]] = bytemuck::try_cast_slice(bytes).unwrap_or_default();
     let k = weights.len();
     for (run, weights) in weights.chunks(RUN).enumerate() {

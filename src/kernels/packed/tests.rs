@@ -55,3 +55,17 @@ fn packing_ends_with_the_error_of_whoever_is_told() {
     assert_eq!(stopped.map(|_| ()).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(told, 1, "nobody is asked again");
 }
+
+#[test]
+fn bytes_that_begin_within_a_cache_line_are_refused() {
+    #[repr(align(64))]
+    struct Lines([u8; 2 * LINE]);
+    static LINES: Lines = Lines([0; 2 * LINE]);
+    // One group of two columns is a line.
+    let from = |start: usize| PackedMatrix::from_bytes(Bytes::from_static(&LINES.0[start..]), 0, F16, 16, 2);
+    assert_eq!(from(0).unwrap().data().len(), LINE);
+    for start in [1, 2, 32] {
+        assert_eq!(from(start).map(|_| ()).unwrap_err().kind(), ErrorKind::InvalidArgument, "{start}");
+    }
+    assert!(PackedMatrix::from_bytes(Bytes::from_static(&LINES.0[1..]).aligned().unwrap(), 0, F16, 16, 2).is_ok());
+}

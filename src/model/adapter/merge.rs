@@ -12,6 +12,7 @@ use crate::gguf::{Array, Gguf, GgufWriter, StrArray, TensorInfo, Value};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::quant::QuantType;
+use crate::storage::save_atomic;
 
 /// Names what was merged, so that the result has another fingerprint than its base even where every shape is the same.
 const MERGED_KEY: &str = "ruminate.merged";
@@ -43,7 +44,8 @@ pub struct Merged {
 ///
 /// Errors: those of [`Model::load`] and [`Adapter::check_base`]; [`InvalidArgument`](crate::ErrorKind::InvalidArgument)
 /// without adapters or for a scale that is not finite; [`NonFinite`](crate::ErrorKind::NonFinite) for a sum that the
-/// format cannot hold; [`Io`](crate::ErrorKind::Io).
+/// format cannot hold; [`FileChanged`](crate::ErrorKind::FileChanged) for a mapped base that changed meanwhile;
+/// [`Io`](crate::ErrorKind::Io).
 pub fn merge(
     base: &Gguf,
     adapters: &[(Arc<Adapter>, f32)],
@@ -87,8 +89,11 @@ pub fn merge(
         }
     }
     set_metadata(&mut file, base, adapters, &merged)?;
-    file.save(path)?;
-    base.check_unchanged()?;
+    // A base that changed meanwhile must not become the new file.
+    save_atomic(path, |out| {
+        file.write(out)?;
+        base.check_unchanged()
+    })?;
     Ok(merged)
 }
 

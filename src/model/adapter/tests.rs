@@ -246,3 +246,20 @@ fn another_base_and_what_cannot_be_read_back_are_refused() {
     assert!(adapter.save(&path).is_err());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
 }
+
+#[test]
+fn a_base_that_changed_is_not_merged_over_an_older_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("base.gguf"), folder.path().join("merged.gguf"));
+    std::fs::copy(fixtures().join("tiny/llama.gguf"), &file).unwrap();
+    std::fs::write(&out, "old").unwrap();
+    let limits = Limits::default();
+    let base = Gguf::open(&file, LoadMode::Mmap, &limits).unwrap();
+    let adapters = [(Arc::new(fixture("llama", &self::base("llama"))), 1.0)];
+    // Longer, so that all of the mapping is still there.
+    let len = std::fs::metadata(&file).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(len + 1).unwrap();
+    let error = merge(&base, &adapters, MergeFormat::Same, &limits, &out).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FileChanged);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
+}
