@@ -302,7 +302,8 @@ enum rum_load
     // Map the file: pages are loaded on first use and shared with other processes. A program that shortens the file meanwhile
     // ends this process (SIGBUS on Unix); other changes are noticed and reported.
     RUM_LOAD_MMAP = 0,
-    // Copy the whole file into memory: later changes have no effect.
+    // Copy the whole file into memory: later changes have no effect. The copy stays beside the packed weights, so that the model takes
+    // about twice its file's bytes, as it does when it is opened from memory or by a descriptor.
     RUM_LOAD_READ = 1,
 };
 #ifndef __cplusplus
@@ -371,7 +372,8 @@ enum rum_prompt_kind
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // `text` is a question: it is put into the words of `strategy` and through the model's chat template, if it has one.
+    // `text` is a question: it is put into the words of `strategy` and through the model's chat template, if it has one. Where that
+    // says how the model marks its thinking, a search looks for answers behind it; so it does for `RUM_PROMPT_MESSAGES`.
     RUM_PROMPT_QUESTION = 0,
     // `text` is a conversation, as for `rum_chat_render`.
     RUM_PROMPT_MESSAGES = 1,
@@ -771,12 +773,13 @@ typedef int32_t (*rum_load_fn)(void *user, uint32_t stage, uint64_t done, uint64
 // How a model is opened. Fill it with `rum_model_options_init`.
 typedef struct rum_model_options {
     size_t struct_size;
-    // A `rum_load`; for `rum_model_open` alone.
+    // A `rum_load`; for `rum_model_open` with `RUM_BACKEND_NATIVE` alone.
     uint32_t load;
     // 1 to pack all weights at once, so that the first forward pass has nothing to pack; takes seconds for gigabytes.
     uint32_t pack;
     // A file for the packed weights, or no text: made when it is missing or does not fit, mapped otherwise, so that the first
-    // forward pass has nothing to pack.
+    // forward pass has nothing to pack. A mapped model is known by its size and time, another one by all of its bytes, whose digest
+    // takes tenths of a second for each gigabyte.
     struct rum_str packed_cache;
     // Told how far opening is, or NULL.
     rum_load_fn on_progress;
@@ -845,7 +848,7 @@ typedef struct rum_session_options {
 // Bytes in use by a session and its clones.
 typedef struct rum_memory {
     size_t struct_size;
-    // Weights, shared by all sessions of the model.
+    // Weights, shared by all sessions of the model: as in its files or packed, or both where the files were read.
     uint64_t weights;
     // Keys and values of all branches.
     uint64_t kv;
@@ -868,7 +871,7 @@ typedef struct rum_estimate {
     uint64_t branches;
     // In: tokens that each branch adds.
     uint64_t branch_tokens;
-    // Out: the model's files.
+    // Out: the model, mapped and packed; the bytes of its files come on top where they are read.
     uint64_t weights;
     // Out: activations of the largest forward pass.
     uint64_t scratch;
@@ -1066,7 +1069,9 @@ typedef struct rum_search {
     // What ends a step; without it, a line end.
     struct rum_str step_separator;
     // More parameters, as a JSON object with the names and values that traces have under `params`, such as
-    // `{"mcts": {"parallel": 4}}`; or no text. They count more than the fields above.
+    // `{"mcts": {"parallel": 4}}`; or no text. They count more than the fields above, and a name that there is not is refused. `grammar`
+    // holds the answer to a form, in builds with grammars: `{"grammar": {"form": {"regex": "[0-9]+"}, "after": "####"}}`; other forms are
+    // `json_schema`, `choice` and `lark`. `{"thinking": null}` has answers looked for in all of a text.
     struct rum_str more;
 } rum_search;
 
@@ -1115,7 +1120,8 @@ typedef struct rum_event {
     struct rum_str text;
     // The answer found in the text from the prompt's end to here, or that of the result; NULL when there is none.
     struct rum_str answer;
-    // Why the node stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence` or `interrupted`.
+    // Why the node stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence`, `whole` (all that its
+    // grammar lets it be) or `interrupted`.
     struct rum_str end;
     // The node's tokens.
     const uint32_t *tokens;
@@ -1162,8 +1168,8 @@ typedef struct rum_power {
     uint32_t reserved;
 } rum_power;
 
-// Fills `power` and returns 0; another number cancels the run. Asked before forward passes and training steps, at most ten times a
-// second, on the run's thread with no lock held. It must not throw or jump out.
+// Fills `power` and returns 0; another number cancels the run. Asked before forward passes, training steps and fits, at most ten times
+// a second, on the run's thread with no lock held. It must not throw or jump out.
 typedef int32_t (*rum_power_fn)(void *user, struct rum_power *power);
 
 // What accompanies a run. Fill it with `rum_run_options_init`.
@@ -1177,8 +1183,8 @@ typedef struct rum_run_options {
     rum_event_fn on_event;
     // The first argument of `on_event` and `on_power`.
     void *user;
-    // Called with `user` once, after the last event, and also when the run cannot be started; unless the options themselves are
-    // refused because of their `struct_size`.
+    // Called with `user` once, after the last event, whether there is a function for events or not, and also when the run cannot be
+    // started; unless the options themselves are refused because of their `struct_size`.
     rum_drop_fn drop;
     // A file in which a cancelled search is kept, with its keys and values, or no text: a run with the same arguments goes on
     // with it. The file is removed when the search ends of itself. Training is kept in it on the way, and when its budget runs
@@ -1188,11 +1194,12 @@ typedef struct rum_run_options {
     uint32_t events;
     // 1 to keep a trace of a search, for `rum_run_get_trace`.
     uint32_t trace;
-    // Tells the run of the device's heat and energy, or NULL; gets `user`, too.
+    // Tells the run of the device's heat and energy, or NULL; gets `user`, too. Every run heeds it.
     rum_power_fn on_power;
 } rum_run_options;
 
-// What a run has spent.
+// What a run has spent. Of runs that learn, collecting samples tells what a search does, and training and fitting tell time and energy
+// alone: their reports have the rest.
 typedef struct rum_usage {
     size_t struct_size;
     // Tokens of the prompt.
@@ -1386,11 +1393,12 @@ typedef struct rum_training {
     // Tokens of a prompt with its completions, at most; longer preferences are left out. Default: 1024.
     uint64_t max_tokens;
     // Bytes for what would else be computed twice. Default: 256 MiB. The runtime's memory budget is charged with them, and with the
-    // adapter and what the optimizer keeps of it; buffers of a pass are not counted.
+    // adapter and what the optimizer keeps of it, until all of that is given back a moment behind the run's end, which `rum_run_free`
+    // waits for; buffers of a pass are not counted.
     uint64_t keep_bytes;
     // Decides the first adapter and the order of the preferences.
     uint64_t seed;
-    // Milliseconds of training; 0 for no limit.
+    // Milliseconds of training; 0 for no limit. Measuring `test` a second time comes behind it.
     uint64_t budget_ms;
     // Tokens of the passes; 0 for no limit. Missed by at most one step.
     uint64_t budget_tokens;
@@ -1403,7 +1411,7 @@ typedef struct rum_training {
     struct rum_str log;
     // An adapter to go on from, or NULL; its rank and matrices stay.
     const struct rum_adapter *from;
-    // Preferences to measure on, before and after, or NULL.
+    // Preferences to measure on, before and after, or NULL. Not afterwards in a run that was cancelled or had no time for it before.
     const struct rum_preferences *test;
 } rum_training;
 
@@ -1528,7 +1536,8 @@ rum_status rum_model_options_init(struct rum_model_options *options, size_t stru
 //
 // `runtime` and `options` may be NULL for the defaults, `cancel` for none; it is looked at between stages, between MiB that are
 // read and between matrices that are packed. The caller frees `out`. Errors: `RUM_ERR_IO`, `RUM_ERR_FORMAT`, `RUM_ERR_UNSUPPORTED`,
-// `RUM_ERR_MEMORY` when the runtime's budget does not hold the weights, `RUM_ERR_CANCELLED`.
+// `RUM_ERR_MEMORY` when the runtime's budget does not hold the packed weights, and the file beside them where it is read;
+// `RUM_ERR_CANCELLED`.
 RUM_MUST_USE
 rum_status rum_model_open(const struct rum_runtime *runtime,
                           const char *path,
@@ -1869,7 +1878,8 @@ rum_status rum_run_search(struct rum_session *session,
 // defaults, and a judge, a trace and a checkpoint are none of its options.
 //
 // `prompt` is the whole text: what the session already holds of its beginning is not computed again, the rest of what it holds
-// is dropped. So a conversation is given as a whole each time. Otherwise as `rum_run_search`.
+// is dropped. So a conversation is given as a whole each time. A run that ends while the prompt is computed leaves the session with the
+// part that was. Otherwise as `rum_run_search`.
 RUM_MUST_USE
 rum_status rum_run_generate(struct rum_session *session,
                             const struct rum_prompt *prompt,

@@ -4,14 +4,19 @@
 # Usage: scripts/install-ffi.sh PREFIX [PROFILE]. PROFILE is that of cargo: dist (the default: small, and slow to build) or release.
 # Linux; on other systems copy the library and the headers.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PREFIX=${1:?usage: scripts/install-ffi.sh PREFIX [PROFILE]}
+case $PREFIX in
+/*) ;;
+*) PREFIX=$PWD/$PREFIX ;;
+esac
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PROFILE=${2:-dist}
 VERSION=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 ABI=$(sed -n 's/^#define RUM_ABI_VERSION //p' include/ruminate.h)
 
-cargo build --profile "$PROFILE" -p ruminate-ffi
+# Wherever else the settings of cargo would put it.
+cargo build --target-dir target --profile "$PROFILE" -p ruminate-ffi
 
 install -d "$PREFIX/lib/pkgconfig" "$PREFIX/lib/cmake/ruminate" "$PREFIX/include"
 install -m 755 "target/$PROFILE/libruminate.so" "$PREFIX/lib/libruminate.so.$ABI"

@@ -1,15 +1,12 @@
 //! Collecting as a run's work.
 
-use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
 use ruminate::ErrorKind;
-use ruminate::engine::Engine;
 use ruminate::learn::{self, Block, CollectParams, PairParams, Prompt, Question, Recorder, RowWriter};
-use ruminate::observe::{Event, Observer, Silent};
-use ruminate::reward::answer;
+use ruminate::observe::{Event, Observer};
 use ruminate::reward::verify::{Number, Verifier};
 use ruminate::search::{EnergyMeter, EnergySource};
 use ruminate::text::TokenId;
@@ -18,13 +15,12 @@ use serde_json::json;
 use crate::governor::{Governed, Governor};
 use crate::handle::Object;
 use crate::host::Host;
-use crate::judge_host::{self, rum_solution};
+use crate::judge_host::{self, Verify};
 use crate::lend::Loan;
 use crate::model::Model;
 use crate::outcome::{Finished, rum_stop_reason, rum_usage};
 use crate::preferences::Preferences;
 use crate::session::{Line, Motor};
-use crate::sized::Struct;
 use crate::status::{Failure, rum_status};
 use crate::text::Text;
 use crate::watch::Reporter;
@@ -43,6 +39,8 @@ pub struct Collect {
     pub pairs: Option<Arc<Object<Preferences>>>,
     pub pairing: PairParams,
     pub verifier: Option<HostVerifier>,
+    /// Kept until the end, though there may be no function to give it to.
+    pub _host: Arc<Host>,
     pub governor: Governor,
 }
 
@@ -72,6 +70,8 @@ struct Collected {
     right: usize,
     too_long: usize,
     pairs: usize,
+    prompt_tokens: u64,
+    policy_tokens: u64,
 }
 
 impl Work for Collect {
@@ -89,7 +89,7 @@ impl Work for Collect {
             reporter.event(&Event::Progress { what: "questions", done, total });
         }
         let (seconds, joules) = (start.elapsed().as_secs_f64(), meter.joules());
-        let Collected { questions, rows, samples, right, too_long, pairs } = collected;
+        let Collected { questions, rows, samples, right, too_long, pairs, prompt_tokens, policy_tokens } = collected;
         let report = json!({
             "questions": questions,
             "questions_too_long": too_long,
@@ -108,9 +108,10 @@ impl Work for Collect {
                 wall_ms: seconds * 1e3,
                 joules: joules.joules,
                 joules_measured: (joules.source == EnergySource::Measured).into(),
-                kv_peak_bytes: self.motor.engine.memory().kv_peak,
+                prompt_tokens,
+                policy_tokens,
                 complete: 1,
-                ..rum_usage::initial()
+                ..self.governor.passes.usage()
             },
             ..Finished::default()
         };
@@ -136,7 +137,12 @@ impl Collect {
         let mut engine = Governed::new(&mut *self.motor.engine, &mut self.governor, pressure);
         let words = &self.model.value.tokenizer;
         let (params, recorder) = (&self.params, &mut self.recorder);
-        let block = learn::collect(&mut engine, words, &question, params, recorder, &mut Silent, reporter.cancel);
+        let mut drawn = Drawn::default();
+        let block = learn::collect(&mut engine, words, &question, params, recorder, &mut drawn, reporter.cancel);
+        if drawn.tokens > 0 {
+            collected.prompt_tokens += asked.prompt.len() as u64;
+            collected.policy_tokens += drawn.tokens;
+        }
         let block = match block {
             Err(error) if error.kind() == ErrorKind::ContextLength => {
                 Some(Block { question: asked.number, rows: Vec::new() })
@@ -177,17 +183,30 @@ impl Collected {
     }
 }
 
+/// Tokens that the samples of one question took.
+#[derive(Default)]
+struct Drawn {
+    tokens: u64,
+}
+
+impl Observer for Drawn {
+    fn event(&mut self, event: &Event<'_>) {
+        if let &Event::NodeDone { policy_tokens, .. } = event {
+            self.tokens = policy_tokens;
+        }
+    }
+}
+
 /// A function of the host that says whether a solution is right.
 pub struct HostVerifier {
-    host: Host,
-    verify: unsafe extern "C" fn(*mut c_void, *const rum_solution) -> i32,
+    verify: Verify,
     /// The first number that was neither yes nor no.
     refused: AtomicI32,
 }
 
 impl HostVerifier {
-    pub fn new(host: Host, verify: unsafe extern "C" fn(*mut c_void, *const rum_solution) -> i32) -> Self {
-        Self { host, verify, refused: AtomicI32::new(0) }
+    pub fn new(verify: Verify) -> Self {
+        Self { verify, refused: AtomicI32::new(0) }
     }
 
     /// An error once it failed.
@@ -222,16 +241,7 @@ impl Verifier for Asking<'_> {
         if self.host.check().is_err() {
             return false;
         }
-        let found = answer::extract(solution).map(|found| Text::new(found.answer.text()));
-        let text = Text::new(solution);
-        let lent = rum_solution {
-            struct_size: size_of::<rum_solution>(),
-            question: self.question.lend(),
-            text: text.lend(),
-            answer: Text::lend_optional(found.as_ref()),
-        };
-        // SAFETY: the host's function with the host's data; everything pointed to outlives the call.
-        match unsafe { (self.host.verify)(self.host.host.user(), &lent) } {
+        match self.host.verify.ask(&self.question, solution) {
             0 => false,
             1 => true,
             said => {

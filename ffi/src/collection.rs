@@ -15,7 +15,7 @@ use crate::call::{Call, clear, entry, hand_out, not_null};
 use crate::collect::{Asked, Collect, HostVerifier, Right};
 use crate::governor::Governor;
 use crate::host::{Host, rum_drop_fn};
-use crate::judge_host::rum_verify_fn;
+use crate::judge_host::{Verify, rum_verify_fn};
 use crate::method::{Method, rum_method};
 use crate::pairing::{self, rum_pairing};
 use crate::preferences::{Preferences, rum_preferences};
@@ -155,8 +155,8 @@ pub unsafe extern "C" fn rum_run_collect(
         let options = unsafe { Options::read(call, options) };
         // SAFETY: the caller's promise.
         let asked = unsafe { sized::read_or_initial(collection, "the collection") }?;
-        let host = Host::new(asked.user, asked.drop);
-        let verifier = asked.verify.map(|call| HostVerifier::new(host, call));
+        let host = Arc::new(Host::new(asked.user, asked.drop));
+        let verifier = asked.verify.map(|call| HostVerifier::new(Verify { host: Arc::clone(&host), call }));
         let mut options = options?;
         cleared?;
         options.refuse_judge_and_trace("collecting")?;
@@ -194,6 +194,7 @@ pub unsafe extern "C" fn rum_run_collect(
             pairs,
             pairing,
             verifier,
+            _host: host,
             governor,
         };
         // SAFETY: the caller's promise; not NULL.

@@ -7,7 +7,7 @@ use ruminate::Limits;
 use ruminate::engine::native::NativeEngine;
 use ruminate::engine::{Backend, Footprint, Network};
 use ruminate::gguf::Gguf;
-use ruminate::model::Config;
+use ruminate::model::{Config, Model};
 use ruminate::storage::LoadMode;
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ pub struct rum_estimate {
     pub branches: u64,
     /// In: tokens that each branch adds.
     pub branch_tokens: u64,
-    /// Out: the model's files.
+    /// Out: the model, mapped and packed; the bytes of its files come on top where they are read.
     pub weights: u64,
     /// Out: activations of the largest forward pass.
     pub scratch: u64,
@@ -156,7 +156,7 @@ fn price(path: &str, options: &rum_session_options, asked: rum_estimate) -> Resu
     let gguf = Gguf::open(Path::new(path), LoadMode::Mmap, &Limits::default())?;
     let config = Config::from_gguf(&gguf, &Limits::default())?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let estimate = NativeEngine::estimate(&config, gguf.file_len(), &native_options(options, cores)?);
+    let estimate = NativeEngine::estimate(&config, Model::resident_bytes(&gguf), &native_options(options, cores)?);
     let kv = estimate.kv(prompt, branches, tokens);
     Ok(rum_estimate {
         weights: estimate.weights,

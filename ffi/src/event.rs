@@ -67,7 +67,8 @@ pub struct rum_event {
     pub text: rum_str,
     /// The answer found in the text from the prompt's end to here, or that of the result; NULL when there is none.
     pub answer: rum_str,
-    /// Why the node stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence` or `interrupted`.
+    /// Why the node stopped: `eog`, `answer`, `step`, `length`, `context`, `tokens`, `memory`, `confidence`, `whole` (all that its
+    /// grammar lets it be) or `interrupted`.
     pub end: rum_str,
     /// The node's tokens.
     pub tokens: *const u32,

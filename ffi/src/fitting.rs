@@ -6,6 +6,7 @@ use ruminate::learn::{FitParams, Kind, Objective};
 
 use crate::call::{clear, entry, hand_out, not_null};
 use crate::fit::Fit;
+use crate::governor::Governor;
 use crate::number::numbers;
 use crate::run::rum_run;
 use crate::run_start::{Options, rum_run_options};
@@ -117,7 +118,7 @@ pub unsafe extern "C" fn rum_run_fit_head(
         // SAFETY: the caller's promise.
         let cleared = unsafe { clear(out) };
         // SAFETY: the caller's promise.
-        let options = unsafe { Options::read(call, options) }?;
+        let mut options = unsafe { Options::read(call, options) }?;
         cleared?;
         options.refuse_judge_and_trace("fitting")?;
         options.refuse_checkpoint("fitting")?;
@@ -148,8 +149,9 @@ pub unsafe extern "C" fn rum_run_fit_head(
             return Err(Failure::invalid(message));
         }
         let threads = if fitting.threads == 0 { threads } else { fitting.threads as usize };
+        let governor = Governor::new(options.power.take(), None);
         // SAFETY: the caller's promise; not NULL.
-        unsafe { hand_out(options.start(Fit { files, test, path, params, threads })?, out) }
+        unsafe { hand_out(options.start(Fit { files, test, path, params, threads, governor })?, out) }
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ruminate::engine::{Engine, Lookup, Rows, Sampled, Sampler, Stream, pass_ahead};
+use ruminate::engine::{Batch, Branch, Engine, Lookup, Rows, Sampled, Sampler, Stream, Want, pass_ahead};
 use ruminate::observe::{Event, Interrupt, Observer};
 use ruminate::reward::answer;
 use ruminate::search::{EnergyMeter, EnergySource};
@@ -26,6 +26,8 @@ use crate::work::Work;
 
 /// The number of the only node.
 const NODE: u64 = 1;
+/// Tokens of the prompt between two looks at what could end the run.
+const PREFILL_CHUNK: usize = 256;
 
 /// A generation and everything that it has the use of.
 pub struct Generate {
@@ -47,6 +49,8 @@ impl Work for Generate {
         let done = generate(&model.value, &mut engine, &mut line, &prompt, &how, &interrupt, reporter);
         drop(engine);
         let mut finished = done.map_err(judge_host::failure)?;
+        let rum_usage { forward_passes, kv_peak_bytes, peak_bytes, .. } = governor.passes.usage();
+        finished.usage = rum_usage { forward_passes, kv_peak_bytes, peak_bytes, ..finished.usage };
         governor.settle(&mut finished);
         Ok(finished)
     }
@@ -109,7 +113,7 @@ impl Drawn {
         &mut self,
         model: &Model,
         engine: &mut Governed<'_>,
-        branch: &mut ruminate::engine::Branch,
+        branch: &mut Branch,
         prompt: &[TokenId],
         how: &Generation,
         interrupt: &Interrupt,
@@ -121,11 +125,19 @@ impl Drawn {
         let numbers = Stream::new(how.seed);
         let (mut decoder, mut rows, mut lookup) = (StreamDecoder::continuing(false), Rows::new(), Lookup::new(prompt));
         let mut usage = rum_usage { prompt_tokens: prompt.len() as u64, complete: 1, ..rum_usage::initial() };
-        let mut next = prompt.get(engine.len(branch)..).unwrap_or_default().to_vec();
         let mut drawn: Vec<Sampled> = Vec::new();
         let mut stop = rum_stop_reason::RUM_STOP_TOKENS;
         observer.event(&Event::NodeStarted { node: NODE, parent: 0, greedy: how.sampler.temperature == 0.0 });
-        while self.tokens.len() < how.max_tokens {
+        let prefilled = prefill(engine, branch, prompt, interrupt, &mut rows, observer);
+        let mut is_open = match prefilled {
+            Ok(()) => true,
+            Err(error) => {
+                stop = interrupted(error, interrupt)?;
+                false
+            }
+        };
+        let mut next = prompt.get(engine.len(branch)..).unwrap_or_default().to_vec();
+        while is_open && self.tokens.len() < how.max_tokens {
             if engine.len(branch) + next.len() > n_ctx {
                 stop = rum_stop_reason::RUM_STOP_CONTEXT;
                 break;
@@ -133,7 +145,6 @@ impl Drawn {
             let done = self.tokens.len();
             // Every drafted token that is confirmed is followed by one more draw.
             let draft = lookup.propose(how.draft.min(how.max_tokens - done - 1)).to_vec();
-            let mut is_open = true;
             let pass = pass_ahead(engine, branch, &next, &draft, interrupt, &mut rows, &mut |row| {
                 let number = numbers.uniform((done + drawn.len()) as u64);
                 let sampled = sampler.sample_row(row, lookup.line(), number)?;
@@ -145,18 +156,10 @@ impl Drawn {
                 drawn.push(sampled);
                 Ok(Some(sampled.token))
             });
-            match pass {
-                Ok(()) => usage.forward_passes += 1,
-                Err(error) if error.kind() == ErrorKind::Cancelled => {
-                    stop = match interrupt.cancel.is_cancelled() {
-                        true => rum_stop_reason::RUM_STOP_CANCELLED,
-                        false => rum_stop_reason::RUM_STOP_DEADLINE,
-                    };
-                    break;
-                }
-                Err(error) => return Err(error),
+            if let Err(error) = pass {
+                stop = interrupted(error, interrupt)?;
+                break;
             }
-            usage.kv_peak_bytes = usage.kv_peak_bytes.max(engine.memory().kv);
             next.clear();
             for sampled in drawn.drain(..) {
                 self.tokens.push(sampled.token);
@@ -166,13 +169,11 @@ impl Drawn {
             }
             if !is_open {
                 stop = rum_stop_reason::RUM_STOP_FINISHED;
-                break;
             }
         }
         self.say(decoder.finish(), observer);
-        let (memory, joules) = (engine.memory(), meter.joules());
+        let joules = meter.joules();
         usage.policy_tokens = self.tokens.len() as u64;
-        usage.peak_bytes = memory.weights + usage.kv_peak_bytes + memory.scratch;
         usage.wall_ms = start.elapsed().as_secs_f64() * 1e3;
         (usage.joules, usage.joules_measured) = (joules.joules, (joules.source == EnergySource::Measured).into());
         self.report(stop, &usage, observer);
@@ -207,5 +208,36 @@ impl Drawn {
             policy_tokens: usage.policy_tokens,
             wall_ms: usage.wall_ms,
         });
+    }
+}
+
+/// Computes what is missing of `prompt` but its last token, whose pass gives the first row of logits. What was computed when something
+/// ends it stays in the branch.
+fn prefill(
+    engine: &mut Governed<'_>,
+    branch: &Branch,
+    prompt: &[TokenId],
+    interrupt: &Interrupt,
+    rows: &mut Rows,
+    observer: &mut dyn Observer,
+) -> ruminate::Result<()> {
+    let (mut done, total) = (engine.len(branch), prompt.len() as u64);
+    for chunk in prompt.get(done..prompt.len().saturating_sub(1)).unwrap_or_default().chunks(PREFILL_CHUNK) {
+        interrupt.check()?;
+        let mut batch = Batch::new(interrupt);
+        batch.extend(branch, chunk, Want::None);
+        engine.forward(&batch, rows)?;
+        done += chunk.len();
+        observer.event(&Event::Progress { what: "prompt", done: done as u64, total });
+    }
+    Ok(())
+}
+
+/// Why the run ends with this error; the error itself where nobody asked for an end.
+fn interrupted(error: Error, interrupt: &Interrupt) -> ruminate::Result<rum_stop_reason> {
+    match (error.kind(), interrupt.cancel.is_cancelled()) {
+        (ErrorKind::Cancelled, true) => Ok(rum_stop_reason::RUM_STOP_CANCELLED),
+        (ErrorKind::Cancelled, false) => Ok(rum_stop_reason::RUM_STOP_DEADLINE),
+        _ => Err(error),
     }
 }

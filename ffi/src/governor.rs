@@ -8,9 +8,10 @@ use ruminate::engine::{Batch, Engine, MemoryReport, Rows};
 use ruminate::observe::Interrupt;
 use ruminate::{Error, ErrorKind, Result};
 
-use crate::outcome::{Finished, rum_stop_reason};
+use crate::outcome::{Finished, rum_stop_reason, rum_usage};
 use crate::power::{Power, rum_thermal};
 use crate::pressure::{Pressure, rum_memory_pressure};
+use crate::sized::Struct;
 
 /// Time between two questions to the host.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -30,6 +31,31 @@ pub struct Governor {
     /// The first and the latest count of joules.
     joules: Option<(f64, f64)>,
     verdict: Option<rum_stop_reason>,
+    /// Those of engines that it governed.
+    pub passes: Passes,
+}
+
+/// Forward passes, and the most bytes that were in use after any of them.
+#[derive(Debug, Default)]
+pub struct Passes {
+    count: u64,
+    kv_peak: u64,
+    peak: u64,
+}
+
+impl Passes {
+    fn add(&mut self, memory: &MemoryReport) {
+        let MemoryReport { weights, adapters, kv, scratch, .. } = *memory;
+        self.count += 1;
+        self.kv_peak = self.kv_peak.max(kv);
+        self.peak = self.peak.max(weights.saturating_add(adapters).saturating_add(kv).saturating_add(scratch));
+    }
+
+    /// A run's usage as far as it is known from its passes.
+    pub fn usage(&self) -> rum_usage {
+        let &Self { count, kv_peak, peak } = self;
+        rum_usage { forward_passes: count, kv_peak_bytes: kv_peak, peak_bytes: peak, ..rum_usage::initial() }
+    }
 }
 
 impl Governor {
@@ -164,6 +190,9 @@ impl Engine for Governed<'_> {
                 passed = self.engine.forward(batch, rows);
             }
             self.engine.trim();
+        }
+        if passed.is_ok() {
+            self.governor.passes.add(&self.engine.memory());
         }
         passed
     }

@@ -169,6 +169,10 @@ impl Valuer for Lent {
         self.0.judge(steps, interrupt)
     }
 
+    fn recall(&mut self, steps: &[Step<'_>], interrupt: &Interrupt) -> ruminate::Result<()> {
+        self.0.recall(steps, interrupt)
+    }
+
     fn release(&mut self, step: StepId) {
         self.0.release(step);
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use ruminate::Limits;
 use ruminate::engine::native::NativeEngine;
-use ruminate::engine::{Engine, ModelInfo};
+use ruminate::engine::{Engine, ModelInfo, Network};
 use ruminate::gguf::Gguf;
+use ruminate::model::Model as Native;
 use ruminate::reward::convention::{Convention, Generative, MathShepherd, QwenPrm, RlhFlow, Skywork, TokenPair};
 use ruminate::reward::{ExternalJudge, Head, HeadJudge, Judge as Valuer, JudgeUsage, Step, StepId};
 use ruminate::storage::LoadMode;
@@ -135,7 +136,7 @@ fn external(
     let limits = Limits::default();
     let mut native = native_options(options, runtime.threads)?;
     let gguf = Gguf::open(Path::new(path), LoadMode::Mmap, &limits)?;
-    let mut memory = vec![runtime.budget().reserve(gguf.file_len(), "the reward model")?];
+    let weights = runtime.budget().reserve(Native::resident_bytes(&gguf), "the reward model")?;
     let tokenizer = Arc::new(Tokenizer::from_gguf(&gguf, &limits)?);
     let template = ChatTemplate::from_gguf(&gguf, &limits)?;
     let no_template = || Failure::new(rum_status::RUM_ERR_UNSUPPORTED, "the reward model has no chat template");
@@ -158,18 +159,12 @@ fn external(
         RUM_CONVENTION_QWEN_PRM => Box::new(QwenPrm::new(&tokenizer, chat()?, beside()?)?),
         RUM_CONVENTION_SKYWORK => Box::new(Skywork::new(&tokenizer, beside()?)?),
     };
-    let model = Arc::new(ruminate::model::Model::load(&gguf, &limits)?);
-    let needs = NativeEngine::estimate(model.config(), 0, &native);
-    memory.push(runtime.budget().reserve(needs.scratch, "the reward model's buffers")?);
-    if options.kv_bytes > 0 {
-        memory.push(runtime.budget().reserve(options.kv_bytes, "the reward model's keys and values")?);
-        native.kv_limit = Some(options.kv_bytes);
-    } else if let Some(rest) = runtime.budget().reserve_rest(needs.kv_page, "a page of keys and values")? {
-        native.kv_limit = Some(rest.bytes);
-        memory.push(rest);
-    }
+    let model = Arc::new(Native::load(&gguf, &limits)?);
+    let needs = Network::Native(Arc::clone(&model)).needs(&native)?;
+    let (room, kv_limit) = runtime.budget().reserve_engine(needs, options.kv_bytes, "the reward model")?;
+    native.kv_limit = kv_limit;
     let engine = NativeEngine::new(model, &native)?;
-    Ok(External { judge: ExternalJudge::new(engine, tokenizer, convention)?, _memory: memory })
+    Ok(External { judge: ExternalJudge::new(engine, tokenizer, convention)?, _memory: [weights, room] })
 }
 
 fn head(path: &str) -> Result<Head, Failure> {
@@ -179,7 +174,7 @@ fn head(path: &str) -> Result<Head, Failure> {
 /// A reward model and the memory that it was granted.
 struct External {
     judge: ExternalJudge<NativeEngine>,
-    _memory: Vec<Reservation>,
+    _memory: [Reservation; 2],
 }
 
 impl Valuer for External {
@@ -197,6 +192,10 @@ impl Valuer for External {
 
     fn judge(&mut self, steps: &[Step<'_>], interrupt: &ruminate::observe::Interrupt) -> ruminate::Result<Vec<f32>> {
         self.judge.judge(steps, interrupt)
+    }
+
+    fn recall(&mut self, steps: &[Step<'_>], interrupt: &ruminate::observe::Interrupt) -> ruminate::Result<()> {
+        self.judge.recall(steps, interrupt)
     }
 
     fn release(&mut self, step: StepId) {

@@ -1,6 +1,7 @@
 //! Judges that are functions of the host: of steps, and of answers.
 
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 
 use ruminate::observe::Interrupt;
 use ruminate::reward::{Judge as Valuer, NEUTRAL, Step, answer};
@@ -108,7 +109,8 @@ pub unsafe extern "C" fn rum_judge_new_verifier(
         // SAFETY: the caller's promise.
         let name = unsafe { text::read(name, name_len, "the name") }?.to_owned();
         let verify = verify.ok_or_else(|| Failure::invalid("the function is NULL"))?;
-        let verifier = Verifier { name, host, verify, question: Text::default() };
+        let verify = Verify { host: Arc::new(host), call: verify };
+        let verifier = Verifier { name, verify, question: Text::default() };
         // SAFETY: the caller's promise; not NULL.
         unsafe { hand_out(Judge::new(Box::new(verifier)), out) }
     })
@@ -161,10 +163,31 @@ fn lend(step: &Step<'_>, [text, path]: &[Text; 2]) -> rum_step {
     }
 }
 
+/// A function of the host that says whether a solution is right.
+pub struct Verify {
+    pub host: Arc<Host>,
+    pub call: unsafe extern "C" fn(*mut c_void, *const rum_solution) -> i32,
+}
+
+impl Verify {
+    /// What it returns for this `solution` of the question.
+    pub fn ask(&self, question: &Text, solution: &str) -> i32 {
+        let found = answer::extract(solution).map(|found| Text::new(found.answer.text()));
+        let text = Text::new(solution);
+        let lent = rum_solution {
+            struct_size: size_of::<rum_solution>(),
+            question: question.lend(),
+            text: text.lend(),
+            answer: Text::lend_optional(found.as_ref()),
+        };
+        // SAFETY: the host's function with the host's data; everything pointed to outlives the call.
+        unsafe { (self.call)(self.host.user(), &lent) }
+    }
+}
+
 struct Verifier {
     name: String,
-    host: Host,
-    verify: unsafe extern "C" fn(*mut c_void, *const rum_solution) -> i32,
+    verify: Verify,
     question: Text,
 }
 
@@ -191,16 +214,7 @@ impl Valuer for Verifier {
 
 impl Verifier {
     fn ask(&self, solution: &str) -> ruminate::Result<f32> {
-        let found = answer::extract(solution).map(|found| Text::new(found.answer.text()));
-        let text = Text::new(solution);
-        let lent = rum_solution {
-            struct_size: size_of::<rum_solution>(),
-            question: self.question.lend(),
-            text: text.lend(),
-            answer: Text::lend_optional(found.as_ref()),
-        };
-        // SAFETY: the host's function with the host's data; everything pointed to outlives the call.
-        match unsafe { (self.verify)(self.host.user(), &lent) } {
+        match self.verify.ask(&self.question, solution) {
             0 => Ok(0.0),
             1 => Ok(1.0),
             said => Err(refused(&self.name, said)),

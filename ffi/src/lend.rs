@@ -40,6 +40,19 @@ impl<T> Lending<T> {
             }
         }
     }
+
+    /// Has `work` done on the value if nobody has it; whoever comes meanwhile waits. It must be short.
+    pub fn if_idle(&self, work: impl FnOnce(&mut T)) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        // A panic in between takes the value with it.
+        *place = match std::mem::replace(&mut *place, Place::Lost) {
+            Place::Here(mut value) => {
+                work(&mut value);
+                Place::Here(value)
+            }
+            busy => busy,
+        };
+    }
 }
 
 /// A lent value. Dropped while a panic unwinds, it takes the value with it.
@@ -82,6 +95,27 @@ mod tests {
         let mut loan = lending.lend().unwrap();
         *loan += 1;
         assert_eq!(lending.lend().unwrap_err().status, rum_status::RUM_ERR_BUSY);
+        drop(loan);
+        assert_eq!(*lending.lend().unwrap(), 2);
+    }
+
+    #[test]
+    fn work_on_an_idle_value_makes_others_wait_and_leaves_a_busy_one_alone() {
+        let lending = Lending::new("thing", 1);
+        let (begun, seen) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                lending.if_idle(|value| {
+                    begun.send(()).unwrap();
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    *value = 2;
+                });
+            });
+            seen.recv().unwrap();
+            assert_eq!(*lending.lend().unwrap(), 2);
+        });
+        let loan = lending.lend().unwrap();
+        lending.if_idle(|value| *value = 3);
         drop(loan);
         assert_eq!(*lending.lend().unwrap(), 2);
     }

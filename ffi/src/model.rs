@@ -83,6 +83,8 @@ pub struct Model {
     /// Where it was opened, for traces.
     pub path: Option<String>,
     pub weights: Reservation,
+    /// Of all its files.
+    file_bytes: u64,
     texts: [Text; 3],
     metadata: BTreeMap<String, Text>,
 }
@@ -112,8 +114,8 @@ impl Model {
         let info = network.info()?;
         let texts = [&info.architecture, &info.name, &info.fingerprint].map(|text| Text::new(text.as_str()));
         let metadata = gguf.metadata().iter().filter_map(|(key, value)| Some((key.to_owned(), scalar(value)?)));
-        let (metadata, path) = (metadata.collect(), path.map(str::to_owned));
-        Ok(Self { network, backend, tokenizer, template, info, threads, path, weights, texts, metadata })
+        let (metadata, path, file_bytes) = (metadata.collect(), path.map(str::to_owned), gguf.file_len());
+        Ok(Self { network, backend, tokenizer, template, info, threads, path, weights, file_bytes, texts, metadata })
     }
 }
 
@@ -143,7 +145,7 @@ pub unsafe extern "C" fn rum_model_get_info(model: *const rum_model, out: *mut r
             n_embd: info.n_embd as u64,
             n_layer: info.n_layer as u64,
             n_ctx_train: info.n_ctx_train as u64,
-            file_bytes: model.weights.bytes,
+            file_bytes: model.file_bytes,
             bos: model.tokenizer.bos().unwrap_or(u32::MAX),
             eos: model.tokenizer.eos().unwrap_or(u32::MAX),
             has_chat_template: model.template.is_some().into(),

@@ -25,7 +25,8 @@ pub enum rum_load {
     /// Map the file: pages are loaded on first use and shared with other processes. A program that shortens the file meanwhile
     /// ends this process (SIGBUS on Unix); other changes are noticed and reported.
     RUM_LOAD_MMAP = 0,
-    /// Copy the whole file into memory: later changes have no effect.
+    /// Copy the whole file into memory: later changes have no effect. The copy stays beside the packed weights, so that the model takes
+    /// about twice its file's bytes, as it does when it is opened from memory or by a descriptor.
     RUM_LOAD_READ = 1,
 }
 
@@ -50,12 +51,13 @@ pub type rum_load_fn = Option<unsafe extern "C" fn(user: *mut c_void, stage: u32
 #[derive(Debug, Clone, Copy)]
 pub struct rum_model_options {
     pub struct_size: usize,
-    /// A `rum_load`; for `rum_model_open` alone.
+    /// A `rum_load`; for `rum_model_open` with `RUM_BACKEND_NATIVE` alone.
     pub load: u32,
     /// 1 to pack all weights at once, so that the first forward pass has nothing to pack; takes seconds for gigabytes.
     pub pack: u32,
     /// A file for the packed weights, or no text: made when it is missing or does not fit, mapped otherwise, so that the first
-    /// forward pass has nothing to pack.
+    /// forward pass has nothing to pack. A mapped model is known by its size and time, another one by all of its bytes, whose digest
+    /// takes tenths of a second for each gigabyte.
     pub packed_cache: rum_str,
     /// Told how far opening is, or NULL.
     pub on_progress: rum_load_fn,
@@ -105,7 +107,8 @@ pub unsafe extern "C" fn rum_model_options_init(options: *mut rum_model_options,
 ///
 /// `runtime` and `options` may be NULL for the defaults, `cancel` for none; it is looked at between stages, between MiB that are
 /// read and between matrices that are packed. The caller frees `out`. Errors: `RUM_ERR_IO`, `RUM_ERR_FORMAT`, `RUM_ERR_UNSUPPORTED`,
-/// `RUM_ERR_MEMORY` when the runtime's budget does not hold the weights, `RUM_ERR_CANCELLED`.
+/// `RUM_ERR_MEMORY` when the runtime's budget does not hold the packed weights, and the file beside them where it is read;
+/// `RUM_ERR_CANCELLED`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rum_model_open(

@@ -8,6 +8,7 @@ use ruminate::Limits;
 use ruminate::engine::{Backend, Network};
 use ruminate::exec::Team;
 use ruminate::gguf::Gguf;
+use ruminate::model::Model as Native;
 use ruminate::observe::{Event, Interrupt, Observer};
 use ruminate::storage::{Bytes, LoadMode};
 use ruminate::text::{ChatTemplate, Tokenizer};
@@ -19,17 +20,18 @@ use crate::host::Host;
 use crate::log;
 use crate::model::{Model, Weights};
 use crate::model_open::{rum_load, rum_load_stage, rum_model_options};
-use crate::runtime::{Budget, Runtime, rum_runtime};
+use crate::runtime::{Reservation, Runtime, rum_runtime};
 use crate::sized;
 use crate::status::Failure;
 
 /// Bytes between two looks at what could end the opening.
 const CHUNK: usize = 1 << 20;
+/// What takes memory, in messages.
+const WHAT: &str = "the model";
 
 /// A model on its way into memory.
 pub struct Opening<'a> {
     threads: usize,
-    budget: Arc<Budget>,
     mode: LoadMode,
     pack: bool,
     packed_cache: &'a str,
@@ -51,7 +53,6 @@ impl<'a> Opening<'a> {
         let options = unsafe { sized::read_or_initial(options, "the options") }?;
         let interrupt = Interrupt::default();
         let host = Host::new(options.user, options.drop);
-        let teller = Teller { host, call: options.on_progress, interrupt: interrupt.clone() };
         if let Some(cancel) = call.optional::<Cancel>(cancel)? {
             cancel.value.link(&interrupt.cancel);
         }
@@ -62,10 +63,6 @@ impl<'a> Opening<'a> {
                 (runtime.threads, Arc::clone(runtime.budget()))
             }
         };
-        let mode = match rum_load::read(options.load)? {
-            rum_load::RUM_LOAD_MMAP => LoadMode::Mmap,
-            rum_load::RUM_LOAD_READ => LoadMode::Read,
-        };
         // SAFETY: the caller's promise.
         let packed_cache = unsafe { options.packed_cache.read("packed_cache") }?;
         let pack = options.pack != 0;
@@ -74,13 +71,21 @@ impl<'a> Opening<'a> {
         if backend != Backend::Native && (pack || !packed_cache.is_empty()) {
             return Err(Failure::invalid("weights are packed for RUM_BACKEND_NATIVE alone"));
         }
-        Ok(Self { threads, budget, mode, pack, packed_cache, backend, interrupt, teller })
+        let mode = match rum_load::read(options.load)? {
+            // llama.cpp maps the file itself: a copy would serve nobody.
+            rum_load::RUM_LOAD_READ if backend == Backend::Native => LoadMode::Read,
+            rum_load::RUM_LOAD_READ | rum_load::RUM_LOAD_MMAP => LoadMode::Mmap,
+        };
+        let memory = budget.reserve(0, "the model")?;
+        let teller = Teller { host, call: options.on_progress, interrupt: interrupt.clone(), memory, refused: None };
+        Ok(Self { threads, mode, pack, packed_cache, backend, interrupt, teller })
     }
 
     /// The file at `path`, and the others of a split model.
     pub fn file(&mut self, path: &Path) -> Result<Gguf, Failure> {
         self.interrupt.check()?;
-        Ok(Gguf::open_watched(path, self.mode, &Limits::default(), &mut self.teller, &self.interrupt)?)
+        let opened = Gguf::open_watched(path, self.mode, &Limits::default(), &mut self.teller, &self.interrupt);
+        opened.map_err(|error| self.teller.refused.take().unwrap_or_else(|| error.into()))
     }
 
     /// `len` bytes that `fill` writes part by part, each from the place that it is told.
@@ -88,6 +93,7 @@ impl<'a> Opening<'a> {
     where
         F: FnMut(&mut [u8], usize) -> Result<(), Failure>,
     {
+        self.teller.memory.grow(len as u64, WHAT)?;
         let bytes = Bytes::filled(len, |all| {
             all.chunks_mut(CHUNK).enumerate().try_for_each(|(i, part)| {
                 self.interrupt.check()?;
@@ -104,7 +110,13 @@ impl<'a> Opening<'a> {
     /// The model in the file, packed if that was asked for.
     pub fn model(mut self, gguf: &Gguf, path: Option<&str>) -> Result<Model, Failure> {
         let limits = Limits::default();
-        let memory = self.budget.reserve(gguf.file_len(), "the model")?;
+        let bytes = match self.backend {
+            Backend::Native => Native::resident_bytes(gguf),
+            Backend::Llama { .. } => gguf.file_len(),
+        };
+        // What was read is counted already.
+        let memory = &mut self.teller.memory;
+        memory.grow(bytes.saturating_sub(memory.bytes), WHAT)?;
         self.interrupt.check()?;
         let tokenizer = Tokenizer::from_gguf_watched(gguf, &limits, &self.interrupt)?;
         let template = ChatTemplate::from_gguf(gguf, &limits)?;
@@ -116,13 +128,14 @@ impl<'a> Opening<'a> {
         }
         self.interrupt.check()?;
         let (backend, threads) = (std::mem::take(&mut self.backend), self.threads);
+        let memory = self.teller.memory.take();
         let model = Model::new(gguf, Weights { network, backend, memory }, tokenizer, template, threads, path)?;
         let name = path.unwrap_or("a model in memory");
         log::write(log::rum_log_level::RUM_LOG_INFO, &format!("opened {name} ({})", model.info.name));
         Ok(model)
     }
 
-    fn pack(&mut self, net: &ruminate::model::Model) -> Result<(), Failure> {
+    fn pack(&mut self, net: &Native) -> Result<(), Failure> {
         let cache = (!self.packed_cache.is_empty()).then(|| Path::new(self.packed_cache));
         let is_there = cache.map_or(Ok(false), |path| net.load_packed(path))?;
         if is_there || (cache.is_none() && !self.pack) {
@@ -144,16 +157,27 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// Brings the progress of opening to the host.
+/// Brings the progress of opening to the host, and sees that there is memory for a file before it is read.
 struct Teller {
     host: Host,
     call: Option<unsafe extern "C" fn(*mut c_void, u32, u64, u64) -> i32>,
     interrupt: Interrupt,
+    memory: Reservation,
+    /// Why it ended the reading.
+    refused: Option<Failure>,
 }
 
 impl Observer for Teller {
     fn event(&mut self, event: &Event<'_>) {
-        let (Some(call), &Event::Progress { what, done, total }) = (self.call, event) else { return };
+        let &Event::Progress { what, done, total } = event else { return };
+        if done == 0 {
+            if let Err(failure) = self.memory.grow(total, WHAT) {
+                self.refused = Some(failure);
+                self.interrupt.cancel.cancel();
+            }
+            return;
+        }
+        let Some(call) = self.call else { return };
         let stage = match what {
             "packing" => rum_load_stage::RUM_LOAD_STAGE_PACKING,
             _ => rum_load_stage::RUM_LOAD_STAGE_READING,

@@ -96,7 +96,8 @@ unsafe impl Struct for rum_candidate {
     }
 }
 
-/// What a run has spent.
+/// What a run has spent. Of runs that learn, collecting samples tells what a search does, and training and fitting tell time and energy
+/// alone: their reports have the rest.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct rum_usage {

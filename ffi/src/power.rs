@@ -40,8 +40,8 @@ pub struct rum_power {
     pub reserved: u32,
 }
 
-/// Fills `power` and returns 0; another number cancels the run. Asked before forward passes and training steps, at most ten times a
-/// second, on the run's thread with no lock held. It must not throw or jump out.
+/// Fills `power` and returns 0; another number cancels the run. Asked before forward passes, training steps and fits, at most ten times
+/// a second, on the run's thread with no lock held. It must not throw or jump out.
 pub type rum_power_fn = Option<unsafe extern "C" fn(user: *mut c_void, power: *mut rum_power) -> i32>;
 
 /// A function of the host that knows heat and energy.

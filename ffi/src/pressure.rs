@@ -54,9 +54,7 @@ impl Pressure {
         let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for engine in engines.iter().filter_map(Weak::upgrade) {
             // One in use looks at the level before its next pass, and gives back when it is done.
-            if let Ok(mut motor) = engine.lend() {
-                motor.engine.trim();
-            }
+            engine.if_idle(|motor| motor.engine.trim());
         }
     }
 }

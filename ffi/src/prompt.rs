@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ruminate::reason::{self, ChainOfThought, Direct, Strategy};
 use ruminate::search::SearchParams;
-use ruminate::text::{EncodeOptions, TokenId};
+use ruminate::text::{ChatTemplate, EncodeOptions, Thinking, TokenId};
 
 use crate::call::{Call, entry};
 use crate::handle::Object;
@@ -20,7 +20,8 @@ use crate::tokens::{render, slice};
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum rum_prompt_kind {
-    /// `text` is a question: it is put into the words of `strategy` and through the model's chat template, if it has one.
+    /// `text` is a question: it is put into the words of `strategy` and through the model's chat template, if it has one. Where that
+    /// says how the model marks its thinking, a search looks for answers behind it; so it does for `RUM_PROMPT_MESSAGES`.
     RUM_PROMPT_QUESTION = 0,
     /// `text` is a conversation, as for `rum_chat_render`.
     RUM_PROMPT_MESSAGES = 1,
@@ -101,6 +102,8 @@ pub struct Prompt {
     pub method: Option<Arc<Object<Method>>>,
     /// Whether a line `#### answer` ends the answer, unless the caller says otherwise.
     pub stop_at_answer: bool,
+    /// Whether it is a question or a conversation, which go through the chat template.
+    is_chat: bool,
 }
 
 impl Prompt {
@@ -134,6 +137,7 @@ impl Prompt {
             strategy: None,
             method: None,
             stop_at_answer: false,
+            is_chat: false,
         };
         let parse_special = EncodeOptions { add_special: false, parse_special: true };
         match rum_prompt_kind::read(prompt.kind)? {
@@ -149,6 +153,7 @@ impl Prompt {
                     Some(method) => method.value.strategy(),
                     None => strategy(prompt.strategy)?,
                 };
+                made.is_chat = true;
                 made.strategy = Some(strategy.name());
                 made.stop_at_answer = strategy.stop_at_answer();
                 match method.as_ref().filter(|_| strategy.steps().is_some()) {
@@ -168,6 +173,7 @@ impl Prompt {
             _ if method.is_some() => return Err(Failure::invalid("a method puts a question, and this prompt is none")),
             rum_prompt_kind::RUM_PROMPT_MESSAGES => {
                 let text = render(model, text, true)?;
+                made.is_chat = true;
                 made.tokens = model.tokenizer.encode(&text, parse_special)?;
                 // Some templates write the token that begins a text themselves; it has to stand there once.
                 let tokenizer = &model.tokenizer;
@@ -192,6 +198,17 @@ impl Prompt {
         }
         Ok(made)
     }
+
+    /// How the model marks its thinking behind this prompt, as its chat template says; `None` behind what no template wrote.
+    pub fn thinking(&self, model: &Model) -> Option<Thinking> {
+        let thinking = model.template.as_ref().filter(|_| self.is_chat).and_then(ChatTemplate::thinking)?;
+        if self.method.is_some() {
+            // The tokens are only what all its calls begin with.
+            return Some(thinking);
+        }
+        let prompt = model.tokenizer.decode(&self.tokens, true);
+        thinking.after_prompt(&String::from_utf8_lossy(&prompt))
+    }
 }
 
 /// The strategy of that number.
@@ -200,4 +217,48 @@ pub fn strategy(number: u32) -> Result<&'static dyn Strategy, Failure> {
         rum_strategy::RUM_STRATEGY_DIRECT => &Direct,
         rum_strategy::RUM_STRATEGY_COT => &ChainOfThought,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ruminate::Limits;
+    use ruminate::engine::{Backend, Network};
+    use ruminate::gguf::Gguf;
+    use ruminate::storage::LoadMode;
+    use ruminate::text::Tokenizer;
+
+    use super::*;
+    use crate::model::Weights;
+    use crate::runtime::Runtime;
+
+    /// The bundled model with this chat template.
+    fn model(template: &str) -> Model {
+        let limits = Limits::default();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/abacus-q8_0.gguf");
+        let gguf = Gguf::open(&path, LoadMode::Mmap, &limits).unwrap();
+        let (backend, memory) = (Backend::Native, Runtime::initial().budget().reserve(0, "x").unwrap());
+        let weights = Weights { network: Network::load(&gguf, None, &backend).unwrap(), backend, memory };
+        let template = ChatTemplate::new(template, "", "", &limits).unwrap();
+        Model::new(&gguf, weights, Tokenizer::from_gguf(&gguf, &limits).unwrap(), Some(template), 1, None).unwrap()
+    }
+
+    #[test]
+    fn thinking_is_marked_behind_what_the_template_wrote_alone() {
+        let ends = "{% if messages[0].role == 'system' %}</think>{% endif %}";
+        let model =
+            model(&format!("{{% for message in messages %}}{{{{ message.content }}}}{{% endfor %}}\n<think>{ends}"));
+        let begun = |kind: rum_prompt_kind, text: &str| {
+            let text = rum_str { ptr: text.as_ptr().cast(), len: text.len() };
+            let prompt = rum_prompt { kind: kind as u32, text, ..rum_prompt::initial() };
+            // SAFETY: a whole struct whose text lives on.
+            let prompt = unsafe { Prompt::read(&Call::default(), &model, &prompt) }.unwrap();
+            prompt.thinking(&model).map(|thinking| thinking.begun)
+        };
+        use rum_prompt_kind::*;
+        assert_eq!(begun(RUM_PROMPT_QUESTION, "1 + 1?"), Some(true));
+        assert_eq!(begun(RUM_PROMPT_MESSAGES, r#"[{"role": "user", "content": "1 + 1?"}]"#), Some(true));
+        let told_not_to = r#"[{"role": "system", "content": "Be short."}, {"role": "user", "content": "1 + 1?"}]"#;
+        assert_eq!(begun(RUM_PROMPT_MESSAGES, told_not_to), None);
+        assert_eq!(begun(RUM_PROMPT_TEXT, "1 + 1?\n<think>"), None);
+    }
 }

@@ -41,8 +41,8 @@ pub struct rum_run_options {
     pub on_event: rum_event_fn,
     /// The first argument of `on_event` and `on_power`.
     pub user: *mut c_void,
-    /// Called with `user` once, after the last event, and also when the run cannot be started; unless the options themselves are
-    /// refused because of their `struct_size`.
+    /// Called with `user` once, after the last event, whether there is a function for events or not, and also when the run cannot be
+    /// started; unless the options themselves are refused because of their `struct_size`.
     pub drop: rum_drop_fn,
     /// A file in which a cancelled search is kept, with its keys and values, or no text: a run with the same arguments goes on
     /// with it. The file is removed when the search ends of itself. Training is kept in it on the way, and when its budget runs
@@ -52,7 +52,7 @@ pub struct rum_run_options {
     pub events: u32,
     /// 1 to keep a trace of a search, for `rum_run_get_trace`.
     pub trace: u32,
-    /// Tells the run of the device's heat and energy, or NULL; gets `user`, too.
+    /// Tells the run of the device's heat and energy, or NULL; gets `user`, too. Every run heeds it.
     pub on_power: rum_power_fn,
 }
 
@@ -108,7 +108,13 @@ pub unsafe extern "C" fn rum_run_search(
         // SAFETY: the caller's promise.
         let prompt = unsafe { Prompt::read(call, &session.model.value, prompt) }?;
         // SAFETY: the caller's promise.
-        let params = Box::new(unsafe { search_params::params(search, prompt.stop_at_answer) }?);
+        let params =
+            unsafe { search_params::params(search, prompt.stop_at_answer, prompt.thinking(&session.model.value)) };
+        let params = Box::new(params?);
+        if let Some(grammar) = &params.grammar {
+            // What is wrong with it is said before the search starts.
+            session.model.value.tokenizer.guide(grammar).map_err(|e| Failure::from(e).context("more: grammar"))?;
+        }
         let (motor, line) = session.lend()?;
         let judge = match options.judge.take() {
             None => None,
@@ -130,7 +136,8 @@ pub unsafe extern "C" fn rum_run_search(
 /// defaults, and a judge, a trace and a checkpoint are none of its options.
 ///
 /// `prompt` is the whole text: what the session already holds of its beginning is not computed again, the rest of what it holds
-/// is dropped. So a conversation is given as a whole each time. Otherwise as `rum_run_search`.
+/// is dropped. So a conversation is given as a whole each time. A run that ends while the prompt is computed leaves the session with the
+/// part that was. Otherwise as `rum_run_search`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rum_run_generate(
@@ -170,6 +177,8 @@ pub struct Options {
     pub checkpoint: String,
     pub power: Option<Power>,
     cancel: Option<Arc<Object<Cancel>>>,
+    /// Let go when the run is over, whichever functions there are.
+    host: Arc<Host>,
     listener: Option<Listener>,
     events: u32,
 }
@@ -184,7 +193,7 @@ impl Options {
         let options = unsafe { sized::read_or_initial(options, "the options") }?;
         let host = Arc::new(Host::new(options.user, options.drop));
         let power = options.on_power.map(|call| Power { host: Arc::clone(&host), call });
-        let listener = options.on_event.map(|call| Listener { host, call });
+        let listener = options.on_event.map(|call| Listener { host: Arc::clone(&host), call });
         if options.events & !RUM_EVENTS_ALL != 0 {
             return Err(Failure::invalid(format!("there are no events {:#x}", options.events)));
         }
@@ -195,6 +204,7 @@ impl Options {
             checkpoint: unsafe { options.checkpoint.read("the checkpoint") }?.to_owned(),
             power,
             cancel: call.optional::<Cancel>(options.cancel)?,
+            host,
             listener,
             events: options.events,
         })
@@ -222,7 +232,8 @@ impl Options {
         if let Some(given) = self.cancel {
             given.value.link(&cancel);
         }
-        let channel = Channel { watch: Arc::default(), listener: self.listener, events: self.events, cancel };
+        let (host, listener, events) = (self.host, self.listener, self.events);
+        let channel = Channel { watch: Arc::default(), host, listener, events, cancel };
         Run::start(Box::new(work), channel)
     }
 }

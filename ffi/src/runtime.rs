@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ruminate::engine::Needs;
+
 use crate::call::{clear, entry, free, hand_out, not_null};
 use crate::handle::Kind;
 use crate::pressure::Pressure;
@@ -97,12 +99,48 @@ impl Budget {
         let free = limit.saturating_sub(*self.used.lock().unwrap_or_else(PoisonError::into_inner));
         self.reserve(free.max(least), what).map(Some)
     }
+
+    /// Takes what an engine needs, and `kv_bytes` for its keys and values, or all that is left where that is 0; `whose` is for
+    /// messages. Also what keys and values may take, if anything limits them.
+    pub fn reserve_engine(
+        self: &Arc<Self>,
+        needs: Needs,
+        kv_bytes: u64,
+        whose: &str,
+    ) -> Result<(Reservation, Option<u64>), Failure> {
+        let mut memory = self.reserve(needs.scratch, &format!("room for {whose}'s buffers"))?;
+        let what = format!("room for {whose}'s keys and values");
+        let kv = match kv_bytes {
+            0 => self.reserve_rest(needs.kv, &what)?,
+            asked => Some(self.reserve(asked, &what)?),
+        };
+        let limit = kv.as_ref().map(|kv| kv.bytes);
+        kv.into_iter().for_each(|kv| memory.absorb(kv));
+        Ok((memory, limit))
+    }
 }
 
 impl Reservation {
     /// Where the bytes were taken.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// Takes `bytes` more for `what`; an error when they are not there.
+    pub fn grow(&mut self, bytes: u64, what: &str) -> Result<(), Failure> {
+        let more = self.budget.reserve(bytes, what)?;
+        self.absorb(more);
+        Ok(())
+    }
+
+    /// All that it holds, as another one.
+    pub fn take(&mut self) -> Self {
+        Self { budget: Arc::clone(&self.budget), bytes: std::mem::take(&mut self.bytes) }
+    }
+
+    /// Takes over what `other`, of the same budget, holds.
+    fn absorb(&mut self, mut other: Self) {
+        self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
     }
 }
 
@@ -176,7 +214,22 @@ mod tests {
         assert!(budget.reserve_rest(1, "d").is_err());
         drop((first, rest));
         assert_eq!(budget.reserve(100, "e").unwrap().bytes, 100);
+        let mut growing = budget.reserve(30, "e").unwrap();
+        growing.grow(30, "e").unwrap();
+        assert_eq!(growing.grow(41, "e").unwrap_err().status, rum_status::RUM_ERR_MEMORY);
+        let taken = growing.take();
+        assert_eq!((growing.bytes, taken.bytes, *budget.used.lock().unwrap()), (0, 60, 60));
+        drop((growing, taken));
+        let needs = Needs { scratch: 10, kv: 20 };
+        let (memory, limit) = budget.reserve_engine(needs, 0, "its").unwrap();
+        assert_eq!((memory.bytes, limit), (100, Some(90)));
+        drop(memory);
+        let (memory, limit) = budget.reserve_engine(needs, 5, "its").unwrap();
+        assert_eq!((memory.bytes, limit), (15, Some(5)));
+        drop(memory);
+        assert!(budget.reserve_engine(needs, 91, "its").is_err() && *budget.used.lock().unwrap() == 0);
         let open = Arc::new(Budget { limit: None, used: Mutex::new(0), pressure: Arc::default() });
         assert!(open.reserve(u64::MAX, "f").is_ok() && open.reserve_rest(1, "g").unwrap().is_none());
+        assert_eq!(open.reserve_engine(needs, 0, "its").unwrap().1, None);
     }
 }

@@ -132,7 +132,9 @@ pub struct rum_search {
     /// What ends a step; without it, a line end.
     pub step_separator: rum_str,
     /// More parameters, as a JSON object with the names and values that traces have under `params`, such as
-    /// `{"mcts": {"parallel": 4}}`; or no text. They count more than the fields above.
+    /// `{"mcts": {"parallel": 4}}`; or no text. They count more than the fields above, and a name that there is not is refused. `grammar`
+    /// holds the answer to a form, in builds with grammars: `{"grammar": {"form": {"regex": "[0-9]+"}, "after": "####"}}`; other forms are
+    /// `json_schema`, `choice` and `lark`. `{"thinking": null}` has answers looked for in all of a text.
     pub more: rum_str,
 }
 

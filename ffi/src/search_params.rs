@@ -5,22 +5,28 @@ use std::time::Duration;
 use ruminate::engine::SamplerParams;
 use ruminate::reward::Aggregation;
 use ruminate::search::{Budget, EarlyStop, SearchParams, StepRule, Vote};
+use ruminate::text::Thinking;
+use serde_json::Value;
 
 use crate::algo::{algorithm, rum_algo};
 use crate::search::{rum_aggregation, rum_early_stop, rum_search, rum_stop_at_answer, rum_vote};
 use crate::sized;
 use crate::status::Failure;
 
-/// The parameters that `search` describes, checked; `stop_at_answer` where it leaves that open.
+/// The parameters that `search` describes, checked; `stop_at_answer` and `thinking` where it leaves them open.
 ///
 /// # Safety
 /// `search` is NULL, for the defaults, or a struct whose pointers can be read.
-pub unsafe fn params(search: *const rum_search, stop_at_answer: bool) -> Result<SearchParams, Failure> {
+pub unsafe fn params(
+    search: *const rum_search,
+    stop_at_answer: bool,
+    thinking: Option<Thinking>,
+) -> Result<SearchParams, Failure> {
     // SAFETY: the caller's promise.
     let search = unsafe { sized::read_or_initial(search, "the search") }?;
     // SAFETY: the caller's promise.
     let (separator, more) = unsafe { (search.step_separator.read("step_separator")?, search.more.read("more")?) };
-    let params = fields(&search, separator, stop_at_answer)?;
+    let params = SearchParams { thinking, ..fields(&search, separator, stop_at_answer)? };
     let params = if more.is_empty() { params } else { with_more(&params, more)? };
     params.validate()?;
     Ok(params)
@@ -97,26 +103,48 @@ fn fields(search: &rum_search, separator: &str, stop_at_answer: bool) -> Result<
 /// `params` with the values of the JSON object `more`; objects are merged, so that `{"mcts": {"parallel": 4}}` leaves the other
 /// constants as they are.
 fn with_more(params: &SearchParams, more: &str) -> Result<SearchParams, Failure> {
-    use serde_json::Value;
-
     let wrong = |e: serde_json::Error| Failure::invalid(format!("more: {e}"));
     let more: Value = serde_json::from_str(more).map_err(wrong)?;
-    let Value::Object(more) = more else { return Err(Failure::invalid("more is no JSON object")) };
-    let mut all = serde_json::to_value(params).map_err(wrong)?;
-    for (name, value) in more {
-        let Some(place) = all.get_mut(&name) else {
-            return Err(Failure::invalid(format!("more: there is no search parameter {name:?}")));
-        };
-        match (place, value) {
-            (Value::Object(place), Value::Object(value)) => place.extend(value),
-            (place, value) => *place = value,
-        }
+    if !more.is_object() {
+        return Err(Failure::invalid("more is no JSON object"));
     }
-    serde_json::from_value(all).map_err(wrong)
+    let mut all = serde_json::to_value(params).map_err(wrong)?;
+    merge(&mut all, &more, 0);
+    let made: SearchParams = serde_json::from_value(all).map_err(wrong)?;
+    // A name that nothing took is not among what was made of it.
+    match unknown(&more, &serde_json::to_value(&made).map_err(wrong)?) {
+        None => Ok(made),
+        Some(path) => Err(Failure::invalid(format!("more: there is no search parameter {path:?}"))),
+    }
+}
+
+/// Puts the values of `more` into `place`, which is `depth` names deep.
+fn merge(place: &mut Value, more: &Value, depth: usize) {
+    match (place, more) {
+        // An object of one entry is a choice, such as {"beta": 0.95}: another one takes its place.
+        (Value::Object(place), Value::Object(more)) if depth < 2 && (depth == 0 || place.len() > 1) => {
+            for (name, value) in more {
+                merge(place.entry(name.as_str()).or_insert(Value::Null), value, depth + 1);
+            }
+        }
+        (place, more) => more.clone_into(place),
+    }
+}
+
+/// The path of the first name in `more` that `made` lacks; what is null or an empty text may be left out there.
+fn unknown(more: &Value, made: &Value) -> Option<String> {
+    let mut given = more.as_object()?.iter().filter(|(_, value)| !value.is_null() && **value != "");
+    given.find_map(|(name, value)| match made.get(name) {
+        None => Some(name.clone()),
+        Some(made) => unknown(value, made).map(|path| format!("{name}.{path}")),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use ruminate::search::Selection;
+    use ruminate::text::Grammar;
+
     use super::*;
     use crate::sized::Struct;
     use crate::status::rum_status;
@@ -126,14 +154,15 @@ mod tests {
         let mut search = rum_search::initial();
         change(&mut search);
         // SAFETY: a whole struct with texts that live on.
-        unsafe { params(&search, true) }
+        unsafe { params(&search, true, None) }
     }
 
     #[test]
     fn the_defaults_are_those_of_the_library() {
         assert_eq!(made(|_| ()).unwrap(), SearchParams::default());
         // SAFETY: NULL means the defaults.
-        assert!(!unsafe { params(std::ptr::null(), false) }.unwrap().stop_at_answer);
+        let made = unsafe { params(std::ptr::null(), false, Thinking::of_template("</think>")) }.unwrap();
+        assert!(!made.stop_at_answer && made.thinking.is_some());
     }
 
     #[test]
@@ -157,15 +186,51 @@ mod tests {
         }
     }
 
+    fn more(text: &str) -> Result<SearchParams, Failure> {
+        made(|s| s.more = rum_str { ptr: text.as_ptr().cast(), len: text.len() })
+    }
+
     #[test]
     fn more_parameters_come_as_json() {
-        let more = |text: &'static str| made(move |s| s.more = rum_str { ptr: text.as_ptr().cast(), len: text.len() });
-        let params = more(r#"{"mcts": {"parallel": 3}, "n": 2}"#).unwrap();
+        let params = more(r#"{"mcts": {"parallel": 3, "selection": {"uct": 1.0}}, "n": 2}"#).unwrap();
         let mut expected = SearchParams { n: 2, ..SearchParams::default() };
-        expected.mcts.parallel = 3;
+        (expected.mcts.parallel, expected.mcts.selection) = (3, Selection::Uct(1.0));
         assert_eq!(params, expected);
+        assert_eq!(more(r#"{"early_stop": {"window": 3}}"#).unwrap().early_stop, EarlyStop::Window(3));
+        assert_eq!(more(r#"{"early_stop": "never", "grammar": null}"#).unwrap().early_stop, EarlyStop::Never);
         for bad in ["{", "[]", r#"{"nn": 1}"#, r#"{"n": "x"}"#, r#"{"mcts": {"parallel": 0}}"#] {
             assert_eq!(more(bad).unwrap_err().status, rum_status::RUM_ERR_INVALID_ARGUMENT, "{bad}");
         }
+    }
+
+    #[test]
+    fn names_that_nothing_takes_are_refused_with_their_path() {
+        for (bad, path) in [
+            (r#"{"budget": {"token": 1000}}"#, "budget.token"),
+            (
+                r#"{"mcts": {"selection": {"puct": {"base": 1.0, "init": 1.0, "initial": 2}}}}"#,
+                "mcts.selection.puct.initial",
+            ),
+            (r#"{"grammar": {"form": {"regex": "a"}, "behind": "x"}}"#, "grammar.behind"),
+        ] {
+            let failure = more(bad).unwrap_err();
+            assert_eq!(failure.status, rum_status::RUM_ERR_INVALID_ARGUMENT);
+            assert!(failure.message.contains(&format!("{path:?}")), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn what_the_defaults_lack_can_be_given() {
+        let grammar = Grammar::regex("[0-9]+").unwrap().after("so:");
+        let held = more(r#"{"grammar": {"form": {"regex": "[0-9]+"}, "after": "so:"}}"#).unwrap();
+        assert_eq!(held.grammar, Some(grammar));
+        let thinking = more(r#"{"thinking": {"open": "<a>", "close": "</a>"}}"#).unwrap().thinking.unwrap();
+        assert_eq!((thinking.open.as_str(), thinking.close.as_str(), thinking.begun), ("<a>", "</a>", false));
+        let mut search = rum_search::initial();
+        let text = r#"{"thinking": null, "budget": {"wall": {"secs": 1, "nanos": 0}}}"#;
+        search.more = rum_str { ptr: text.as_ptr().cast(), len: text.len() };
+        // SAFETY: a whole struct with texts that live on.
+        let params = unsafe { params(&search, true, Thinking::of_template("</think>")) }.unwrap();
+        assert_eq!((params.thinking, params.budget.wall), (None, Some(Duration::from_secs(1))));
     }
 }

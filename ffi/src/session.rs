@@ -68,7 +68,7 @@ unsafe impl Struct for rum_session_options {
 #[derive(Debug, Clone, Copy)]
 pub struct rum_memory {
     pub struct_size: usize,
-    /// Weights, shared by all sessions of the model.
+    /// Weights, shared by all sessions of the model: as in its files or packed, or both where the files were read.
     pub weights: u64,
     /// Keys and values of all branches.
     pub kv: u64,
@@ -113,7 +113,7 @@ pub struct Motor {
     pub engine: Box<dyn Engine>,
     /// What stands beside the model's matrices, for traces.
     pub adapters: Vec<AdapterRecord>,
-    _memory: Vec<Reservation>,
+    _memory: Reservation,
 }
 
 /// The tokens of a conversation and the branch that holds them.
@@ -149,20 +149,14 @@ impl Session {
         let network = &model.value.network;
         let needs = network.needs(&native)?;
         let budget = model.value.weights.budget();
-        let mut memory = vec![budget.reserve(needs.scratch, "the session's buffers")?];
-        if options.kv_bytes > 0 {
-            memory.push(budget.reserve(options.kv_bytes, "the session's keys and values")?);
-            native.kv_limit = Some(options.kv_bytes);
-        } else if let Some(rest) = budget.reserve_rest(needs.kv, "the least keys and values")? {
-            native.kv_limit = Some(rest.bytes);
-            memory.push(rest);
-        }
+        let (memory, kv_limit) = budget.reserve_engine(needs, options.kv_bytes, "the session")?;
+        native.kv_limit = kv_limit;
         let mut engine = network.engine(&native)?;
         if let Some(width) = usize::try_from(options.width).ok().filter(|&width| width > 0) {
             engine.set_free_width(width);
         }
         let engine = Lending::new("session", Motor { engine, adapters: Vec::new(), _memory: memory });
-        model.value.weights.budget().pressure.add(&engine);
+        budget.pressure.add(&engine);
         Ok(Self::with_line(model, engine, Arc::default(), native.kv_type.name(), None, Vec::new()))
     }
 

@@ -62,9 +62,11 @@ impl Work for Train {
         let (given, loss, seed) = (self.examples.len(), self.params.loss.name(), self.params.seed);
         let (examples, from) = (std::mem::take(&mut self.examples), self.from.take().map(Arc::unwrap_or_clone));
         let n_ctx = net.config().n_ctx_train;
+        // Given back behind the buffers that it stands for.
+        let adapter_memory;
         let mut trainer = Trainer::new(net, &team, Isa::detect(), n_ctx, self.params.clone(), examples, from)?;
         let bytes = COPIES * size_of::<f32>() as u64 * trainer.adapter().parameters() as u64;
-        let _memory = self.memory.budget().reserve(bytes, "the adapter and what its optimizer keeps")?;
+        adapter_memory = self.memory.budget().reserve(bytes, "the adapter and what its optimizer keeps")?;
         let checkpoint = (!self.checkpoint.is_empty()).then(|| Path::new(self.checkpoint.as_str()));
         if let Some(path) = checkpoint.filter(|path| path.is_file()) {
             trainer.resume(path, &self.digest)?;
@@ -73,22 +75,15 @@ impl Work for Train {
             Interrupt { cancel: reporter.cancel.clone(), deadline: self.wall.and_then(|wall| start.checked_add(wall)) };
         let mut log = Log { path: &self.log, reporter, start };
         let (mut told, mut governor) = (Told::default(), std::mem::take(&mut self.governor));
-        let done = self.steps(&mut trainer, checkpoint, &interrupt, &mut governor, &mut log, &mut told);
-        let (stop_reason, after) = match done {
-            Ok(()) => {
-                // Figures behind a deadline are worth the little that they cost: what ended the steps was the budget of steps.
-                let only_cancel = Interrupt { deadline: None, ..interrupt.clone() };
-                let after =
-                    if told.stop == Some(Stop::Cancelled) { None } else { self.measure(&trainer, &only_cancel)? };
-                (told.stop.map_or(rum_stop_reason::RUM_STOP_FINISHED, Stop::reason), after)
+        let done = self
+            .steps(&mut trainer, checkpoint, &interrupt, &mut governor, &mut log, &mut told)
+            .and_then(|()| self.measure_after(&trainer, &interrupt, &mut governor, &mut told));
+        if let Err(error) = done {
+            if let Some(path) = checkpoint {
+                trainer.save(path, &self.digest)?;
             }
-            Err(error) => {
-                if let Some(path) = checkpoint {
-                    trainer.save(path, &self.digest)?;
-                }
-                return Err(judge_host::failure(error));
-            }
-        };
+            return Err(judge_host::failure(error));
+        }
         if let Some(path) = checkpoint {
             match told.stop {
                 Some(_) => trainer.save(path, &self.digest)?,
@@ -106,16 +101,16 @@ impl Work for Train {
             "parameters": trainer.adapter().parameters(),
             "last_step": told.last,
             "test_before": told.before,
-            "test_after": after,
+            "test_after": told.after,
             "tokens": told.tokens,
             "seconds": seconds,
         });
-        let (adapter, afterwards) = trainer.finish();
-        reporter.afterwards = Some(afterwards);
+        let (adapter, buffers) = trainer.finish();
+        reporter.afterwards = Some(Box::new((buffers, adapter_memory, self.memory)));
         let mut finished = Finished {
             text: Text::new(report.to_string()),
             seed,
-            stop_reason,
+            stop_reason: told.stop.map_or(rum_stop_reason::RUM_STOP_FINISHED, Stop::reason),
             usage: rum_usage {
                 wall_ms: seconds * 1e3,
                 joules: joules.joules,
@@ -149,7 +144,7 @@ impl Train {
             told.stop = Some(if interrupt.cancel.is_cancelled() { Stop::Cancelled } else { Stop::Deadline });
             Ok(())
         };
-        match self.measure(trainer, interrupt) {
+        match governor.check(interrupt).and_then(|()| self.measure(trainer, interrupt)) {
             Ok(before) => told.before = before,
             Err(error) => return stopped(told, error),
         }
@@ -171,6 +166,29 @@ impl Train {
                 Err(error) => return stopped(told, error),
             }
         }
+    }
+
+    /// Measures what the steps came to. Figures behind a deadline are worth what they cost, which is what those before the steps did;
+    /// a cancellation leaves them out, and nothing else.
+    fn measure_after(
+        &self,
+        trainer: &Trainer<'_>,
+        interrupt: &Interrupt,
+        governor: &mut Governor,
+        told: &mut Told,
+    ) -> Result<()> {
+        if told.before.is_none() || told.stop == Some(Stop::Cancelled) {
+            return Ok(());
+        }
+        let only_cancel = Interrupt { deadline: None, ..interrupt.clone() };
+        match governor.check(&only_cancel).and_then(|()| self.measure(trainer, &only_cancel)) {
+            Ok(after) => told.after = after,
+            Err(error) if error.kind() == ErrorKind::Cancelled => {
+                told.stop.get_or_insert(Stop::Cancelled);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Loss and rewards on the test's examples; `None` without any.
@@ -202,6 +220,7 @@ impl Stop {
 struct Told {
     stop: Option<Stop>,
     before: Option<Measured>,
+    after: Option<Measured>,
     last: Option<StepReport>,
     tokens: u64,
 }

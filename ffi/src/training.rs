@@ -62,11 +62,12 @@ pub struct rum_training {
     /// Tokens of a prompt with its completions, at most; longer preferences are left out. Default: 1024.
     pub max_tokens: u64,
     /// Bytes for what would else be computed twice. Default: 256 MiB. The runtime's memory budget is charged with them, and with the
-    /// adapter and what the optimizer keeps of it; buffers of a pass are not counted.
+    /// adapter and what the optimizer keeps of it, until all of that is given back a moment behind the run's end, which `rum_run_free`
+    /// waits for; buffers of a pass are not counted.
     pub keep_bytes: u64,
     /// Decides the first adapter and the order of the preferences.
     pub seed: u64,
-    /// Milliseconds of training; 0 for no limit.
+    /// Milliseconds of training; 0 for no limit. Measuring `test` a second time comes behind it.
     pub budget_ms: u64,
     /// Tokens of the passes; 0 for no limit. Missed by at most one step.
     pub budget_tokens: u64,
@@ -79,7 +80,7 @@ pub struct rum_training {
     pub log: rum_str,
     /// An adapter to go on from, or NULL; its rank and matrices stay.
     pub from: *const rum_adapter,
-    /// Preferences to measure on, before and after, or NULL.
+    /// Preferences to measure on, before and after, or NULL. Not afterwards in a run that was cancelled or had no time for it before.
     pub test: *const rum_preferences,
 }
 

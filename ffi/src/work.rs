@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ruminate::observe::CancelToken;
 
+use crate::host::Host;
 use crate::outcome::Finished;
 use crate::status::Failure;
 use crate::text::Text;
@@ -20,15 +21,16 @@ pub trait Work: Send {
 /// How a run is ended from outside, and how its events reach the host.
 pub struct Channel {
     pub watch: Arc<Watch>,
+    pub host: Arc<Host>,
     pub listener: Option<Listener>,
     pub events: u32,
     pub cancel: CancelToken,
 }
 
-/// Does `work` and makes its end known: what was lent goes back first, then the listener gets the last event and is let go,
-/// then whoever waits is woken.
+/// Does `work` and makes its end known: what was lent goes back first, then the listener gets the last event, then what the host gave is
+/// let go, then whoever waits is woken.
 pub fn run(work: Box<dyn Work>, channel: Channel) {
-    let Channel { watch, listener, events, cancel } = channel;
+    let Channel { watch, host, listener, events, cancel } = channel;
     let mut reporter =
         Reporter { watch: &watch, listener: listener.as_ref(), events, cancel: &cancel, afterwards: None };
     log::write(log::rum_log_level::RUM_LOG_INFO, "a run started");
@@ -47,7 +49,7 @@ pub fn run(work: Box<dyn Work>, channel: Channel) {
         reporter.tell(watch.last());
     }
     let afterwards = reporter.afterwards.take();
-    drop(listener);
+    drop((listener, host));
     watch.close();
     drop(afterwards);
     // Nothing links to this token any more.

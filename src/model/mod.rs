@@ -18,8 +18,11 @@ pub use weights::{Layer, Linear, Weights};
 
 pub use crate::kernels::Activation;
 
+use std::sync::OnceLock;
+
 use crate::error::{Error, Result};
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, TensorInfo};
+use crate::kernels::PackedMatrix;
 use crate::limits::Limits;
 use crate::storage::Bytes;
 
@@ -29,6 +32,8 @@ pub struct Model {
     weights: Weights,
     fingerprint: String,
     files: Vec<Bytes>,
+    /// The cache that packed weights are mapped from.
+    packed: OnceLock<Bytes>,
 }
 
 impl Model {
@@ -38,7 +43,8 @@ impl Model {
     pub fn load(gguf: &Gguf, limits: &Limits) -> Result<Self> {
         let config = Config::from_gguf(gguf, limits)?;
         let weights = Weights::from_gguf(gguf, &config)?;
-        Ok(Self { config, weights, fingerprint: gguf.fingerprint().to_owned(), files: gguf.bytes().cloned().collect() })
+        let files = gguf.bytes().cloned().collect();
+        Ok(Self { config, weights, fingerprint: gguf.fingerprint().to_owned(), files, packed: OnceLock::new() })
     }
 
     /// Sizes and constants.
@@ -61,14 +67,34 @@ impl Model {
         &self.files
     }
 
-    /// Bytes that the weights take in memory: packed ones once they are packed, else as in the files.
+    /// Bytes that the weights take in memory: as in the files, or packed; where the files were read and not mapped, in both forms.
     pub fn weight_bytes(&self) -> u64 {
         self.weights.bytes()
     }
 
+    /// Bytes that the model in `gguf` takes once all its weights are packed, by its directory alone. A mapped file lets the pages of a
+    /// packed matrix go; what was read stays beside it.
+    pub fn resident_bytes(gguf: &Gguf) -> u64 {
+        let is_tied = gguf.tensor("output.weight").is_none();
+        let packed = |tensor: &TensorInfo| match tensor.shape() {
+            // Embeddings are looked up, and packed only where they are the output, too.
+            _ if tensor.name == "token_embd.weight" && !is_tied => 0,
+            &[cols, rows] => {
+                let [rows, cols] = [rows, cols].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+                PackedMatrix::len_of(tensor.ty, rows, cols).unwrap_or(usize::MAX)
+            }
+            _ => 0,
+        };
+        let more = |tensor: &TensorInfo| {
+            let (bytes, range) = gguf.bytes_of(tensor);
+            packed(tensor).saturating_sub(if bytes.is_owned() { 0 } else { range.len() }) as u64
+        };
+        gguf.tensors().iter().map(more).fold(gguf.file_len(), u64::saturating_add)
+    }
+
     /// An error of kind [`FileChanged`](crate::ErrorKind::FileChanged) if a mapped file was changed since it was opened.
     pub fn check_unchanged(&self) -> Result<()> {
-        self.files.iter().try_for_each(Bytes::check_unchanged)
+        self.files.iter().chain(self.packed.get()).try_for_each(Bytes::check_unchanged)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::error::{Error, Result};
 use crate::exec::Team;
+use crate::gguf::Fingerprint;
 use crate::kernels::PackedMatrix;
 use crate::model::{Model, Tensor};
 use crate::observe::{Event, Interrupt, Observer};
@@ -22,18 +23,22 @@ const LINE: u64 = 64;
 
 impl Model {
     /// Takes the packed weights from the file at `path`; whether there is one and it was made from this model. What it
-    /// says is checked, and a file that does not fit is not used.
+    /// says is checked, and a cache that does not fit is not used. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a
+    /// file that is no cache at all: it is somebody's.
     pub fn load_packed(&self, path: &Path) -> Result<bool> {
         if !path.is_file() {
             return Ok(false);
         }
         let bytes = Bytes::open(path, LoadMode::Mmap)?;
+        check_cache(path, bytes.as_slice())?;
         let Some(places) = self.read(bytes.as_slice()) else { return Ok(false) };
         let matrices = self.weights().multiplied().zip(places).map(|(tensor, start)| {
             PackedMatrix::from_bytes(bytes.clone(), start, tensor.ty(), tensor.rows(), tensor.cols())
         });
         let Ok(matrices) = matrices.collect::<Result<Vec<_>>>() else { return Ok(false) };
         self.weights().multiplied().zip(matrices).for_each(|(tensor, matrix)| tensor.set_packed(matrix));
+        // The first one loaded is the one in use.
+        let _ = self.packed.set(bytes);
         Ok(true)
     }
 
@@ -51,8 +56,12 @@ impl Model {
         interrupt.check()
     }
 
-    /// Packs all weights that are not packed yet, with the team, and writes them to `path`.
+    /// Packs all weights that are not packed yet, with the team, and writes them to `path`, in place of another cache but of no other
+    /// file: [`InvalidArgument`](crate::ErrorKind::InvalidArgument).
     pub fn save_packed(&self, team: &Team, path: &Path) -> Result<()> {
+        if path.is_file() {
+            check_cache(path, Bytes::open(path, LoadMode::Mmap)?.as_slice())?;
+        }
         let whole = Interrupt::default();
         let packed = self.weights().multiplied().map(|tensor| tensor.packed(team, &whole));
         let matrices = packed.collect::<Result<Vec<_>>>()?;
@@ -105,15 +114,34 @@ impl Model {
     }
 
     /// What tells a model from another: its metadata and tensors, and size and time of its files, which stand for the
-    /// weights themselves.
+    /// weights themselves. Bytes that are no mapped file have no time, and are read as a whole.
     fn cache_key(&self) -> String {
         let mut key = self.fingerprint().to_owned();
         for file in self.files() {
             let modified = file.modified().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-            key.push_str(&format!(" {} {}", file.len(), modified.map_or(0, |t| t.as_nanos())));
+            let content = modified.map_or_else(|| digest(file.as_slice()), |t| t.as_nanos().to_string());
+            key.push_str(&format!(" {} {content}", file.len()));
         }
         key
     }
+}
+
+/// A cache, whole or broken off, may be replaced.
+fn check_cache(path: &Path, bytes: &[u8]) -> Result<()> {
+    if bytes.starts_with(MAGIC) || MAGIC.starts_with(bytes) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{path:?} holds something else than packed weights: name another file for them")))
+}
+
+/// A digest of `bytes` in four lanes of short parts, which the processor works on together: each step of one waits for its last.
+fn digest(bytes: &[u8]) -> String {
+    const PART: usize = 64;
+    let mut lanes = [Fingerprint::new(); 4];
+    for parts in bytes.chunks(lanes.len() * PART) {
+        lanes.iter_mut().zip(parts.chunks(PART)).for_each(|(lane, part)| lane.add(part));
+    }
+    lanes.map(Fingerprint::hex).concat()
 }
 
 fn description(tensor: &Tensor) -> [u64; FIELDS - 1] {

@@ -58,7 +58,7 @@ impl Tensor {
         MatrixView::new(self.ty, self.rows, self.cols, data)
     }
 
-    /// The weights as the matrix products take them: packed by the team on the first call, which lets the pages of the
+    /// The weights as the matrix products take them: packed by the team on the first call, which lets the pages of a mapped
     /// file go, so that only one form stays in memory. [`Cancelled`](crate::ErrorKind::Cancelled) when `interrupt` fired in it.
     pub fn packed(&self, team: &Team, interrupt: &Interrupt) -> Result<&PackedMatrix> {
         if let Some(matrix) = self.packed.matrix.get() {
@@ -96,9 +96,11 @@ impl Tensor {
         Arc::ptr_eq(&self.packed, &other.packed)
     }
 
-    /// Bytes that the weights take in memory: packed, or in the file.
+    /// Bytes that the weights take in memory: in the file, or packed; where the file was read and not mapped, in both.
     pub fn bytes(&self) -> u64 {
-        self.if_packed().map_or(self.range.len(), |matrix| matrix.data().len()) as u64
+        let file = self.range.len();
+        let kept = if self.bytes.is_owned() { file } else { 0 };
+        self.if_packed().map_or(file, |matrix| matrix.data().len() + kept) as u64
     }
 
     /// Row `row` as numbers to `out`, which holds `cols` values.

@@ -58,8 +58,8 @@ impl Bytes {
         Self::open_watched(path, mode, &mut Silent, &Interrupt::default())
     }
 
-    /// As [`open`](Self::open). Where the file is read, the observer is told of every MiB, and the interrupt is looked at between them:
-    /// an error of kind [`Cancelled`](crate::ErrorKind::Cancelled).
+    /// As [`open`](Self::open). Where the file is read, the observer is told of its size before the first byte and of every MiB then, and
+    /// the interrupt is looked at each time: an error of kind [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn open_watched(
         path: &Path,
         mode: LoadMode,
@@ -133,6 +133,11 @@ impl Bytes {
         matches!(&*self.holder, Holder::Mapped(_))
     }
 
+    /// Whether the bytes take memory of their own: no pages of a file or of the program, which the system may drop and load again.
+    pub fn is_owned(&self) -> bool {
+        !matches!(&*self.holder, Holder::Mapped(_) | Holder::Static(_))
+    }
+
     /// An error of kind [`FileChanged`](crate::ErrorKind::FileChanged) when a mapped file no longer has the size, the time of modification
     /// or the identity it had when it was opened. One `fstat`, about a microsecond; nothing for bytes not mapped.
     ///
@@ -186,6 +191,7 @@ impl Bytes {
                     observer.event(&Event::Progress { what: "reading", done: done as u64, total });
                     interrupt.check()
                 };
+                told(0)?;
                 let read = match total {
                     LARGE.. => Holder::Arena(Arena::read(&file, total, &mut told)?),
                     _ => Holder::Lines(Lines::read(&file, total, &mut told)?),
@@ -246,7 +252,7 @@ mod tests {
                 let bytes = Bytes::open(&path, mode).unwrap();
                 assert!(bytes.as_slice() == content, "{mode:?} {len}");
                 assert!(bytes.as_slice().as_ptr().addr().is_multiple_of(LINE));
-                assert_eq!(bytes.is_mapped(), mode == LoadMode::Mmap);
+                assert_eq!((bytes.is_mapped(), bytes.is_owned()), (mode == LoadMode::Mmap, mode == LoadMode::Read));
                 bytes.check_unchanged().unwrap();
             }
         }
@@ -286,11 +292,14 @@ mod tests {
         std::fs::write(&path, vec![7; 3 * CHUNK]).unwrap();
         let mut all = Cancel(Interrupt::default(), u64::MAX, Vec::new());
         Bytes::open_watched(&path, LoadMode::Read, &mut all, &Interrupt::default()).unwrap();
-        assert!(all.2.len() >= 3 && all.2.last() == Some(&(3 * CHUNK as u64)), "{:?}", all.2);
-        let interrupt = Interrupt::default();
-        let mut early = Cancel(interrupt.clone(), 1, Vec::new());
-        let error = Bytes::open_watched(&path, LoadMode::Read, &mut early, &interrupt).unwrap_err();
-        assert_eq!((error.kind(), early.2.len()), (ErrorKind::Cancelled, 1));
+        assert!(all.2.len() >= 4 && all.2.last() == Some(&(3 * CHUNK as u64)), "{:?}", all.2);
+        // Before anything is read, and after the first part.
+        for (from, told) in [(0, 1), (1, 2)] {
+            let interrupt = Interrupt::default();
+            let mut early = Cancel(interrupt.clone(), from, Vec::new());
+            let error = Bytes::open_watched(&path, LoadMode::Read, &mut early, &interrupt).unwrap_err();
+            assert_eq!((error.kind(), early.2.len(), early.2[0]), (ErrorKind::Cancelled, told, 0));
+        }
     }
 
     #[cfg(unix)]

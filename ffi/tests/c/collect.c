@@ -58,10 +58,17 @@ static rum_collection few(const char *rows) {
 
 static void collected(rum_run *run, uint32_t stop, const char *figure) {
     rum_result result;
+    rum_usage usage;
     wait_for(run);
     result.struct_size = sizeof result;
     OK(rum_run_get_result(run, &result));
     CHECK(result.stop_reason == stop && result.algo == UINT32_MAX);
+    usage.struct_size = sizeof usage;
+    OK(rum_run_get_usage(run, &usage));
+    if (strstr(figure, "questions\":2,") != NULL && stop == RUM_STOP_FINISHED) {
+        CHECK(usage.prompt_tokens > 0 && usage.policy_tokens > 0 && usage.forward_passes > 0);
+        CHECK(usage.peak_bytes > usage.kv_peak_bytes && usage.kv_peak_bytes > 0);
+    }
     if (strstr(result.text.ptr, figure) == NULL) fprintf(stderr, "%s\n", result.text.ptr);
     CHECK(strstr(result.text.ptr, figure) != NULL);
     OK(rum_run_free(run));
@@ -163,10 +170,20 @@ static void pairs_are_collected(const rum_model *model, rum_session *session, se
     collected(run, RUM_STOP_FINISHED, "\"questions\":3,");
     OK(rum_preferences_count(pairs, &n));
     CHECK(n <= 3);
-    /* By answers: 12 pens and 5 are 17, so that question 9 has right samples. */
+    /* By answers: 12 pens and 5 are 17, so that question 9 has right samples. What the host gave is kept, though nothing gets it. */
     collection = few(NULL);
+    h.drops = 0;
+    collection.user = &h;
+    collection.drop = drop_host;
+    collection.n = 4000;
+    OK(rum_run_collect(session, ask(s) + 9, 1, &collection, NULL, &run));
+    CHECK(h.drops == 0);
+    OK(rum_run_free(run));
+    CHECK(h.drops == 1);
+    collection.n = 2;
     OK(rum_run_collect(session, ask(s) + 9, 1, &collection, NULL, &run));
     collected(run, RUM_STOP_FINISHED, "\"samples\":2,");
+    CHECK(h.drops == 2);
     OK(rum_preferences_free(pairs));
 }
 

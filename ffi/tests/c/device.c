@@ -112,6 +112,15 @@ static void heat_ends_other_runs_too(const rum_model *model, rum_session *sessio
     OK(rum_run_get_result(run, &result));
     CHECK(result.stop_reason == RUM_STOP_HEAT && strstr(result.text.ptr, "\"steps\":0,") != NULL);
     OK(rum_run_free(run));
+    /* Before the files are looked for. */
+    {
+        rum_str file = {"/no/such/file", 13};
+        OK(rum_run_fit_head(NULL, &file, 1, "/no/such/head", NUL, NULL, &options, &run));
+    }
+    wait_for(run);
+    OK(rum_run_get_result(run, &result));
+    CHECK(result.stop_reason == RUM_STOP_HEAT && d.asked == 3);
+    OK(rum_run_free(run));
     OK(rum_preferences_free(list));
 }
 

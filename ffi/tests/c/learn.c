@@ -275,6 +275,47 @@ static void training_that_was_stopped_goes_on(const rum_model *model, const path
     OK(rum_preferences_free(list));
 }
 
+static int32_t cancel_last(void *user, const rum_event *event) {
+    (void)user;
+    return event->kind == RUM_EVENT_STEP && event->done == event->total;
+}
+
+/* The steps are done when the last measurement is cancelled: the adapter is there, and the run can come back for the figures. */
+static void a_cancelled_measurement_costs_its_figures_alone(const rum_model *model, const paths *p) {
+    rum_preferences *list = two_pairs(model);
+    rum_training training = small();
+    rum_run_options options;
+    rum_adapter *adapter = NULL;
+    rum_result result;
+    rum_run *run = NULL;
+    char path[512];
+    snprintf(path, sizeof path, "%s/measured", p->scratch);
+    (void)remove(path);
+    training.test = list;
+    OK(rum_run_options_init(&options, sizeof options));
+    options.checkpoint.ptr = path;
+    options.checkpoint.len = NUL;
+    options.on_event = cancel_last;
+    OK(rum_run_train(list, &training, &options, &run));
+    wait_for(run);
+    result.struct_size = sizeof result;
+    OK(rum_run_get_result(run, &result));
+    CHECK(result.stop_reason == RUM_STOP_CANCELLED && strstr(result.text.ptr, "\"steps\":2,") != NULL);
+    CHECK(strstr(result.text.ptr, "\"test_before\":{") != NULL && strstr(result.text.ptr, "\"test_after\":null") != NULL);
+    OK(rum_run_get_adapter(run, &adapter));
+    OK(rum_adapter_free(adapter));
+    OK(rum_run_free(run));
+    CHECK(access(path, R_OK) == 0);
+    options.on_event = NULL;
+    OK(rum_run_train(list, &training, &options, &run));
+    wait_for(run);
+    OK(rum_run_get_result(run, &result));
+    CHECK(result.stop_reason == RUM_STOP_FINISHED && strstr(result.text.ptr, "\"test_after\":{") != NULL);
+    CHECK(access(path, R_OK) != 0);
+    OK(rum_run_free(run));
+    OK(rum_preferences_free(list));
+}
+
 static void budgets_end_training(const rum_model *model) {
     rum_preferences *list = two_pairs(model);
     rum_training training = small();
@@ -359,6 +400,7 @@ void test_learn(const paths *p) {
     traces_give_pairs(model, session);
     training_tells_its_steps(model, p);
     training_that_was_stopped_goes_on(model, p);
+    a_cancelled_measurement_costs_its_figures_alone(model, p);
     budgets_end_training(model);
     training_is_checked(model);
     OK(rum_session_free(session));

@@ -138,10 +138,38 @@ static void budgets_are_results(rum_session *session) {
     search.algo = 99;
     INVALID(rum_run_search(session, &prompt, &search, NULL, &run));
     search.algo = 0;
-    search.more.ptr = "{\"no such parameter\": 1}";
-    search.more.len = NUL;
+    search.more = str("{\"no such parameter\": 1}");
     INVALID(rum_run_search(session, &prompt, &search, NULL, &run));
-    CHECK(run == NULL);
+    search.more = str("{\"budget\": {\"token\": 100}}");
+    INVALID(rum_run_search(session, &prompt, &search, NULL, &run));
+    CHECK(run == NULL && strstr(rum_last_error(), "budget.token") != NULL);
+}
+
+/* Builds without grammars say so before the search starts. */
+static void an_answer_is_held_to_a_grammar(rum_session *session) {
+    rum_prompt prompt;
+    rum_search search;
+    rum_result result;
+    rum_run *run = NULL;
+    rum_status status;
+    OK(rum_prompt_init(&prompt, sizeof prompt));
+    prompt.text = str(QUESTION);
+    OK(rum_search_init(&search, sizeof search));
+    search.n = 1;
+    search.more = str("{\"grammar\": {\"form\": {\"choice\": [\"maybe\"]}}}");
+    status = rum_run_search(session, &prompt, &search, NULL, &run);
+    if (status == RUM_ERR_UNSUPPORTED) {
+        CHECK(run == NULL && strstr(rum_last_error(), "grammar") != NULL);
+        return;
+    }
+    OK(status);
+    wait_for(run);
+    result.struct_size = sizeof result;
+    OK(rum_run_get_result(run, &result));
+    CHECK(equals(result.answer, "maybe"));
+    OK(rum_run_free(run));
+    search.more = str("{\"grammar\": {\"form\": {\"regex\": \"(\"}}}");
+    INVALID(rum_run_search(session, &prompt, &search, NULL, &run));
 }
 
 static void a_trace_is_kept_and_converted(rum_session *session) {
@@ -234,16 +262,18 @@ static void options_are_checked(rum_session *session) {
     INVALID(rum_run_search(session, &prompt, NULL, &options, NULL));
     CHECK(drops == 3);
     options.trace = 0;
-    /* Without a function for events what was given is let go at once. */
+    /* No events wanted: only the last one comes. What was given is let go with it, without a function for events, too. */
     OK(rum_run_search(session, &prompt, NULL, &options, &run));
-    CHECK(drops == 4);
-    /* No events wanted: only the last one comes. */
     event.struct_size = sizeof event;
     OK(rum_run_next(run, UINT64_MAX, &event));
-    CHECK(event.kind == RUM_EVENT_DONE);
+    CHECK(event.kind == RUM_EVENT_DONE && drops == 4);
     result.struct_size = sizeof result - 1;
     INVALID(rum_run_get_result(run, &result));
     OK(rum_run_free(run));
+    run = start(session, QUESTION, 4000, &options);
+    CHECK(drops == 4);
+    OK(rum_run_free(run));
+    CHECK(drops == 5);
 }
 
 static void a_run_is_freed_while_it_goes_on(rum_session *session) {
@@ -264,6 +294,7 @@ void test_run(const paths *p) {
     events_tell_the_tree(session);
     equal_seeds_give_equal_outcomes(session);
     budgets_are_results(session);
+    an_answer_is_held_to_a_grammar(session);
     a_trace_is_kept_and_converted(session);
     a_cancelled_search_goes_on(session, p);
     other = new_session(model);

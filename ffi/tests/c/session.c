@@ -187,12 +187,63 @@ static void limits_are_checked(const rum_model *model) {
     OK(rum_session_free(session));
 }
 
+/* Ends the run when the first part of its prompt is computed. */
+static int32_t end_first_part(void *user, const rum_event *event) {
+    int *parts = user;
+    if (event->kind == RUM_EVENT_PROGRESS) ++*parts;
+    return event->kind == RUM_EVENT_PROGRESS;
+}
+
+static void a_cancelled_prompt_stays_as_far_as_it_was_computed(rum_session *session) {
+    uint32_t tokens[400];
+    rum_prompt prompt;
+    rum_generation generation;
+    rum_run_options options;
+    rum_event event;
+    rum_result result;
+    rum_run *run = NULL;
+    int parts = 0, i;
+    size_t n = 0;
+    for (i = 0; i < 400; i++) tokens[i] = (uint32_t)(10 + i % 300);
+    OK(rum_prompt_init(&prompt, sizeof prompt));
+    prompt.kind = RUM_PROMPT_TOKENS;
+    prompt.tokens = tokens;
+    prompt.n_tokens = 400;
+    OK(rum_generation_init(&generation, sizeof generation));
+    generation.max_tokens = 1;
+    OK(rum_run_options_init(&options, sizeof options));
+    options.on_event = end_first_part;
+    options.user = &parts;
+    OK(rum_session_rewind(session, 0));
+    OK(rum_run_generate(session, &prompt, &generation, &options, &run));
+    wait_for(run);
+    result.struct_size = sizeof result;
+    OK(rum_run_get_result(run, &result));
+    CHECK(result.stop_reason == RUM_STOP_CANCELLED && result.text.len == 0 && parts == 1);
+    OK(rum_run_free(run));
+    OK(rum_session_n_tokens(session, &n));
+    CHECK(n > 0 && n < 399);
+    /* The rest comes in one more part. */
+    OK(rum_run_generate(session, &prompt, &generation, NULL, &run));
+    do {
+        event.struct_size = sizeof event;
+        OK(rum_run_next(run, UINT64_MAX, &event));
+        if (event.kind != RUM_EVENT_PROGRESS) continue;
+        parts++;
+        CHECK(event.done == 399 && event.total == 400);
+    } while (event.kind != RUM_EVENT_DONE);
+    CHECK(parts == 2);
+    OK(rum_run_free(run));
+    OK(rum_session_rewind(session, 0));
+}
+
 void test_session(const paths *p) {
     rum_model *model = open_model(p);
     rum_session *session = new_session(model);
     text_is_told_as_it_grows(session);
     what_is_held_is_not_computed_again(model, session, p);
     prompts_come_in_four_ways(session, model);
+    a_cancelled_prompt_stays_as_far_as_it_was_computed(session);
     limits_are_checked(model);
     OK(rum_model_free(model));
     OK(rum_session_free(session));

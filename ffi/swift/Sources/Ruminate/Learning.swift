@@ -83,7 +83,7 @@ public final class Preferences: Sendable {
         let (tree, right) = (texts.str(trace), texts.str(answer))
         var pairing = rum_pairing()
         try check(rum_pairing_init(&pairing, MemoryLayout<rum_pairing>.size))
-        pairing.most = UInt64(most)
+        pairing.most = try whole(most, "most")
         pairing.gap = gap
         var count = 0
         try withExtendedLifetime(texts) {
@@ -163,14 +163,14 @@ public struct Training: Sendable {
         var raw = rum_training()
         try check(rum_training_init(&raw, MemoryLayout<rum_training>.size))
         raw.loss = loss.rawValue
-        raw.rank = UInt32(rank)
-        raw.layers = UInt64(layers)
-        raw.epochs = UInt64(epochs)
-        raw.batch = UInt64(batch)
+        raw.rank = try whole(rank, "rank")
+        raw.layers = try whole(layers, "layers")
+        raw.epochs = try whole(epochs, "epochs")
+        raw.batch = try whole(batch, "batch")
         raw.lr = learningRate
         raw.seed = seed
-        raw.budget_ms = UInt64(millisecondBudget ?? 0)
-        raw.budget_tokens = UInt64(tokenBudget ?? 0)
+        raw.budget_ms = try budget(millisecondBudget, "millisecondBudget")
+        raw.budget_tokens = try budget(tokenBudget, "tokenBudget")
         raw.from = from?.handle.raw
         raw.log = texts.str(log)
         return raw
@@ -222,13 +222,16 @@ public struct Sampling: Sendable {
         self.verify = verify
     }
 
-    func lend(_ texts: Texts, _ body: (inout rum_collection) throws -> Void) throws {
+    /// `n` and `maxTokens` as the library takes them.
+    func counts() throws -> (n: UInt64, maxTokens: UInt64) { (try whole(n, "n"), try whole(maxTokens, "maxTokens")) }
+
+    func lend(_ texts: Texts, _ counts: (n: UInt64, maxTokens: UInt64), _ body: (inout rum_collection) throws -> Void) throws {
         var raw = rum_collection()
         try check(rum_collection_init(&raw, MemoryLayout<rum_collection>.size))
         raw.data = texts.str(data)
         raw.rows = texts.str(rows)
-        raw.n = UInt64(n)
-        raw.max_tokens = UInt64(maxTokens)
+        raw.n = counts.n
+        raw.max_tokens = counts.maxTokens
         raw.seed = seed
         raw.pairs = pairs?.handle.raw
         raw.method = method?.handle.raw

@@ -36,9 +36,9 @@ public final class Method: Sendable {
         made.shots_path = texts.str(options.shotsPath)
         made.prompts = texts.str(options.prompts)
         made.graph = texts.str(options.graph)
-        made.n_shots = UInt64(options.shotCount)
-        made.tool_ms = UInt64(options.toolMilliseconds)
-        made.tool_bytes = UInt64(options.toolBytes)
+        made.n_shots = try whole(options.shotCount, "shotCount")
+        made.tool_ms = try whole(options.toolMilliseconds, "toolMilliseconds")
+        made.tool_bytes = try whole(options.toolBytes, "toolBytes")
         var raw: OpaquePointer?
         let handles: [OpaquePointer?] = tools.map { $0.handle.raw }
         try withExtendedLifetime((texts, tools)) {

@@ -153,9 +153,9 @@ public final class Model: Sendable {
     public static func estimate(path: String, promptTokens: Int = 256, branches: Int = 8, branchTokens: Int = 512) throws -> UInt64 {
         var tree = rum_estimate()
         try check(rum_estimate_init(&tree, MemoryLayout<rum_estimate>.size))
-        tree.prompt_tokens = UInt64(promptTokens)
-        tree.branches = UInt64(branches)
-        tree.branch_tokens = UInt64(branchTokens)
+        tree.prompt_tokens = try whole(promptTokens, "promptTokens")
+        tree.branches = try whole(branches, "branches")
+        tree.branch_tokens = try whole(branchTokens, "branchTokens")
         try Texts.lend(path) { path in try check(rum_model_estimate(path.ptr, path.len, nil, &tree)) }
         return tree.total
     }

@@ -10,7 +10,7 @@ public final class Runtime: Sendable {
     public init(threads: Int = 0, memoryBytes: UInt64 = 0) throws {
         var options = rum_runtime_options()
         try check(rum_runtime_options_init(&options, MemoryLayout<rum_runtime_options>.size))
-        options.threads = UInt64(threads)
+        options.threads = try whole(threads, "threads")
         options.memory_bytes = memoryBytes
         var raw: OpaquePointer?
         try check(rum_runtime_new(&options, &raw))

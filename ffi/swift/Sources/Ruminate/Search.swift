@@ -1,6 +1,7 @@
 import CRuminate
 
-/// How to search, and what it may cost. A budget that runs out is no error: ``Outcome/stopReason`` says so.
+/// How to search, and what it may cost. A budget that runs out is no error: ``Outcome/stopReason`` says so. One of 0 or less is, like any
+/// number that is out of its range: starting the search throws `RuminateError.Code.invalidArgument`.
 public struct Search: Sendable {
     public enum Algorithm: UInt32, Sendable, CaseIterable {
         case greedy = 0 // RUM_ALGO_GREEDY
@@ -83,14 +84,14 @@ public struct Search: Sendable {
         try check(rum_search_init(&raw, MemoryLayout<rum_search>.size))
         raw.algo = algorithm.rawValue
         raw.vote = vote.rawValue
-        raw.n = UInt64(n)
-        raw.max_tokens = UInt64(maxTokens)
+        raw.n = try whole(n, "n")
+        raw.max_tokens = try whole(maxTokens, "maxTokens")
         raw.seed = seed
         raw.temperature = temperature
-        raw.budget_tokens = UInt64(tokenBudget ?? 0)
-        raw.budget_ms = UInt64(millisecondBudget ?? 0)
-        raw.budget_kv_bytes = kvByteBudget ?? 0
-        raw.budget_joules = jouleBudget ?? 0
+        raw.budget_tokens = try budget(tokenBudget, "tokenBudget")
+        raw.budget_ms = try budget(millisecondBudget, "millisecondBudget")
+        raw.budget_kv_bytes = try budget(kvByteBudget, "kvByteBudget")
+        raw.budget_joules = try budget(jouleBudget, "jouleBudget")
         raw.more = texts.str(more)
         earlyStop?.choose(in: &raw)
         return raw
@@ -125,8 +126,8 @@ public struct Generation: Sendable {
     func lend() throws -> rum_generation {
         var raw = rum_generation()
         try check(rum_generation_init(&raw, MemoryLayout<rum_generation>.size))
-        raw.max_tokens = UInt64(maxTokens)
-        raw.budget_ms = UInt64(millisecondBudget ?? 0)
+        raw.max_tokens = try whole(maxTokens, "maxTokens")
+        raw.budget_ms = try budget(millisecondBudget, "millisecondBudget")
         raw.seed = seed
         raw.temperature = temperature
         return raw

@@ -32,8 +32,8 @@ public actor Session {
         func lend() throws -> rum_session_options {
             var raw = rum_session_options()
             try check(rum_session_options_init(&raw, MemoryLayout<rum_session_options>.size))
-            raw.threads = UInt64(threads)
-            raw.n_ctx = UInt64(context)
+            raw.threads = try whole(threads, "threads")
+            raw.n_ctx = try whole(context, "context")
             raw.kv_bytes = kvBytes
             raw.kv_type = compactsKV ? 1 : 0 // RUM_KV_Q8, RUM_KV_F16
             return raw
@@ -158,6 +158,8 @@ extension Handle {
 
     fileprivate func collect(_ questions: [Question], as sampling: Sampling, options: RunOptions) throws -> Run {
         let texts = Texts()
+        // What can be wrong is looked at before the library takes over the closures that it is given.
+        let counts = try sampling.counts()
         let given = questions.map { question in
             rum_question(
                 struct_size: MemoryLayout<rum_question>.size, number: question.number, text: texts.str(question.text),
@@ -166,7 +168,7 @@ extension Handle {
         return try options.start { accompanying, run in
             try given.withUnsafeBufferPointer { buffer in
                 let pointers: [UnsafePointer<rum_question>?] = buffer.indices.map { buffer.baseAddress?.advanced(by: $0) }
-                try sampling.lend(texts) { how in
+                try sampling.lend(texts, counts) { how in
                     try check(rum_run_collect(raw, pointers, pointers.count, &how, &accompanying, &run))
                 }
             }

@@ -52,6 +52,34 @@ final class SearchTests: XCTestCase {
         XCTAssertNotNil(outcome.answer)
     }
 
+    func testNumbersOutOfRangeAreThrownAndABudgetOfNothingIsNotNone() async throws {
+        let session = try await Bundled.session()
+        for search in [
+            Search(n: -1), Search(maxTokens: -1), Search(tokenBudget: 0), Search(tokenBudget: -1), Search(millisecondBudget: 0),
+            Search(kvByteBudget: 0), Search(jouleBudget: 0), Search(jouleBudget: -.infinity), Search(jouleBudget: .nan),
+        ] {
+            let code = await failure { _ = try await session.solve(.question(Bundled.question), search: search) }
+            XCTAssertEqual(code, .invalidArgument)
+        }
+        let generating = await failure {
+            _ = try await session.generate(.question(Bundled.question), generation: Generation(millisecondBudget: 0))
+        }
+        let collecting = await failure {
+            let question = Question(number: 0, text: Bundled.question, answer: Bundled.answer)
+            _ = try await session.collect([question], as: Sampling(data: "one", n: -1))
+        }
+        let training = await failure {
+            let preferences = try Preferences(for: try await Bundled.model())
+            _ = try preferences.train(Training(rank: -1))
+        }
+        let budgeting = await failure {
+            let preferences = try Preferences(for: try await Bundled.model())
+            _ = try preferences.train(Training(millisecondBudget: 0))
+        }
+        let threading = await failure { _ = try Runtime(threads: -1) }
+        for code in [generating, collecting, training, budgeting, threading] { XCTAssertEqual(code, .invalidArgument) }
+    }
+
     func testACancelledTaskGivesTheBestSoFar() async throws {
         let session = try await Bundled.session()
         let task = Task {
