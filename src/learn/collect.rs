@@ -36,6 +36,14 @@ pub fn default_taps(n_layer: usize) -> Vec<Tap> {
     vec![Tap::Layer(layer), Tap::Final]
 }
 
+/// What a tap is called in flags and reports: its layer's number, or `final`.
+pub fn tap_name(tap: Tap) -> String {
+    match tap {
+        Tap::Layer(layer) => layer.to_string(),
+        Tap::Final => "final".to_owned(),
+    }
+}
+
 /// `n` samples, all of them drawn to their end.
 pub fn sampling(n: usize, sampler: SamplerParams, max_tokens: u64, seed: u64) -> SearchParams {
     SearchParams {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::collect::tap_name;
 use super::table::Table;
 use crate::engine::Tap;
 use crate::reward::Pool;
@@ -36,6 +37,16 @@ impl Reading {
         }
         let both = |taps: Vec<Tap>| [Pool::Last, Pool::Mean].map(|pool| Self { taps: taps.clone(), pool });
         sets.into_iter().flat_map(both).collect()
+    }
+
+    /// For a person: its taps, and how they are pooled.
+    pub fn name(&self) -> String {
+        let taps: Vec<String> = self.taps.iter().map(|&tap| tap_name(tap)).collect();
+        let pool = match self.pool {
+            Pool::Last => "last",
+            Pool::Mean => "mean",
+        };
+        format!("{} {pool}", taps.join("+"))
     }
 
     /// The hidden states and the log-probability of a row of the table.

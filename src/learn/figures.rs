@@ -1,8 +1,10 @@
-//! How good values are at telling right from wrong.
+//! How good values are at telling right from wrong, and at being how right the labels are.
 
 use serde::Serialize;
 
-/// Figures of values against labels. Those that need both labels are `None` without.
+/// Figures of values against labels. Those that need right and wrong ones are `None` without; a label between the two, such as the
+/// share of rollouts that end right, is right for them unless it is 0, and as it is for the Brier score, the log loss and the
+/// calibration error.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Figures {
     /// Values.
@@ -19,7 +21,7 @@ pub struct Figures {
     pub mixed_questions: usize,
     /// Mean squared distance to the label.
     pub brier: f64,
-    /// Mean log loss, in nats.
+    /// Mean log loss, in nats; of a label between 0 and 1 the cross-entropy.
     pub log_loss: f64,
     /// Expected calibration error over ten bins of equal width (Naeini et al., AAAI 2015).
     pub ece: f64,
@@ -30,6 +32,8 @@ pub struct Figures {
 pub(super) struct Valued {
     pub value: f64,
     pub right: bool,
+    /// How right, from 0 to 1.
+    pub label: f64,
     pub question: usize,
 }
 
@@ -41,19 +45,18 @@ impl Figures {
     pub(super) fn of(values: &[Valued]) -> Self {
         let n = values.len().max(1) as f64;
         let mean = |of: &dyn Fn(&Valued) -> f64| values.iter().map(of).sum::<f64>() / n;
-        let label = |v: &Valued| f64::from(u8::from(v.right));
         let within = within(values);
         Self {
             n: values.len(),
-            right: mean(&label),
+            right: mean(&|v| f64::from(u8::from(v.right))),
             auroc: auroc(values),
             pr_auc: average_precision(values),
             within: (!within.is_empty()).then(|| within.iter().sum::<f64>() / within.len() as f64),
             mixed_questions: within.len(),
-            brier: mean(&|v| (v.value - label(v)).powi(2)),
+            brier: mean(&|v| (v.value - v.label).powi(2)),
             log_loss: mean(&|v| {
-                let p = if v.right { v.value } else { 1.0 - v.value };
-                -p.clamp(LEAST, 1.0).ln()
+                let log = |p: f64| p.clamp(LEAST, 1.0).ln();
+                -(v.label * log(v.value) + (1.0 - v.label) * log(1.0 - v.value))
             }),
             ece: calibration_error(values),
         }
@@ -93,13 +96,13 @@ fn calibration_error(values: &[Valued]) -> f64 {
     let mut bins = [(0.0, 0.0); BINS];
     for v in values {
         let bin = ((v.value * BINS as f64) as usize).min(BINS - 1);
-        if let Some((values, right)) = bins.get_mut(bin) {
+        if let Some((values, labels)) = bins.get_mut(bin) {
             *values += v.value;
-            *right += f64::from(u8::from(v.right));
+            *labels += v.label;
         }
     }
     // A bin's share of the rows times the distance of its means.
-    bins.iter().map(|(values, right)| (values - right).abs()).sum::<f64>() / values.len().max(1) as f64
+    bins.iter().map(|(values, labels)| (values - labels).abs()).sum::<f64>() / values.len().max(1) as f64
 }
 
 /// Runs of equal values, the highest first.

@@ -7,12 +7,11 @@ use super::mlp::{Mlp, mean_loss};
 use super::part::Part;
 use super::report::{PartFigures, Report, Size, Tried};
 use super::table::Table;
-use crate::engine::Tap;
 use crate::error::{Error, Result};
 use crate::exec::Team;
 use crate::gguf::Value;
 use crate::observe::{Event, Interrupt, Observer};
-use crate::reward::{Activation, Aggregation, Dense, Extra, Head, Pool, Purpose, Transform};
+use crate::reward::{Activation, Aggregation, Dense, Extra, Head, Purpose, Transform};
 
 /// Shares of the questions for choosing and calibrating, and for the figures.
 const VALID: f64 = 0.15;
@@ -23,8 +22,8 @@ const CALIBRATION_L2: f64 = 1e-6;
 /// Fits a head on most questions of `table`, chooses and calibrates it on others, and measures it on those of `test`, or on
 /// a third part of `table` without one. A question's part depends on the question alone.
 ///
-/// All readings (each tap, all taps; last row and mean) are compared by a logistic regression; the best one is fitted with
-/// every penalty, without and with a hidden layer. Where steps stand for themselves, those that end a solution and those that do not
+/// All readings (each tap, all taps; last row and mean) are compared by a logistic regression under the penalty 0.01; the best one is
+/// fitted with every penalty that is asked for, without and with a hidden layer. Where steps stand for themselves, those that end a solution and those that do not
 /// weigh half each.
 ///
 /// Errors: [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for parameters out of range, a part without both labels,
@@ -121,8 +120,9 @@ impl Fitter<'_> {
     fn best(&mut self, observer: &mut dyn Observer) -> Result<Fitted> {
         let readings = Reading::all(&self.table.origin().taps);
         let hidden_too = self.params.kind != Some(Kind::Linear) && self.objective != Objective::Ranking;
-        let nets = if hidden_too { 2 } else { 1 };
-        let total = (readings.len() + nets * self.params.l2.len()) as u64;
+        let further: Vec<f64> = self.params.l2.iter().copied().filter(|l2| *l2 != FIRST_L2).collect();
+        let n_hidden = if hidden_too { self.params.l2.len() } else { 0 };
+        let total = (readings.len() + further.len() + n_hidden) as u64;
         let mut done = 0;
         let mut progress = || {
             done += 1;
@@ -137,9 +137,13 @@ impl Fitter<'_> {
         let first = best.ok_or_else(|| Error::invalid("rows without hidden states"))?;
         let reading = first.reading.clone();
         let mut best = first;
-        for &l2 in self.params.l2.iter().filter(|l2| **l2 != FIRST_L2) {
+        // The penalty that readings are compared under counts only where it is asked for; others start from its fit.
+        let mut is_asked_for = further.len() < self.params.l2.len();
+        for l2 in further {
             let start = if let Net::Linear(linear) = &best.net { Some(linear.clone()) } else { None };
-            best = better(Some(best), self.linear(reading.clone(), l2, start)?);
+            let fitted = self.linear(reading.clone(), l2, start)?;
+            best = if is_asked_for { better(Some(best), fitted) } else { fitted };
+            is_asked_for = true;
             progress();
         }
         let mut hidden: Option<Fitted> = None;
@@ -172,13 +176,7 @@ impl Fitter<'_> {
     }
 
     fn note(&mut self, kind: Kind, reading: &Reading, l2: f64, valid_loss: f64) -> Tried {
-        let tap = |tap: &Tap| match tap {
-            Tap::Layer(i) => i.to_string(),
-            Tap::Final => "final".to_owned(),
-        };
-        let pool = if reading.pool == Pool::Last { "last" } else { "mean" };
-        let taps: Vec<String> = reading.taps.iter().map(tap).collect();
-        let tried = Tried { kind, reading: format!("{} {pool}", taps.join("+")), l2, valid_loss };
+        let tried = Tried { kind, reading: reading.name(), l2, valid_loss };
         self.tried.push(tried.clone());
         tried
     }

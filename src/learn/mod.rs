@@ -43,7 +43,7 @@ mod tests;
 mod trajectory;
 mod tree_value;
 
-pub use self::collect::{CollectParams, Question, collect, default_taps, sampling};
+pub use self::collect::{CollectParams, Question, collect, default_taps, sampling, tap_name};
 pub use self::figures::Figures;
 pub use self::fit::fit;
 pub use self::fit_params::{FitParams, Kind, Objective};

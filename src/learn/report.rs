@@ -107,10 +107,7 @@ impl PartFigures {
     pub(super) fn of(table: &Table, rows: &[usize], values: &[f64]) -> Self {
         let valued = |wanted: &dyn Fn(bool) -> bool| -> Vec<Valued> {
             let pairs = rows.iter().zip(values).filter(|(row, _)| wanted(table.entry(**row).complete));
-            let valued = pairs.map(|(&row, &value)| {
-                let entry = table.entry(row);
-                Valued { value, right: entry.right, question: entry.question }
-            });
+            let valued = pairs.map(|(&row, &value)| table.entry(row).valued(value));
             valued.collect()
         };
         let finals = valued(&|complete| complete);
@@ -134,7 +131,7 @@ impl Begun {
                 so_far.push(value as f32);
                 let entry = table.entry(row);
                 let value = by.of(&so_far).filter(|_| !entry.complete);
-                valued.extend(value.map(|v| Valued { value: v.into(), right: entry.right, question: entry.question }));
+                valued.extend(value.map(|value| entry.valued(value.into())));
             }
         }
         Self { aggregation: by.name(), figures: Figures::of(&valued) }
@@ -147,8 +144,7 @@ impl Solutions {
             let (rows, values) = (rows.get(range.clone())?, values.get(range)?);
             let last = rows.last().map(|&row| table.entry(row)).filter(|last| last.complete)?;
             let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
-            let value = f64::from(by.of(&values)?);
-            Some(Valued { value, right: last.right, question: last.question })
+            Some(last.valued(by.of(&values)?.into()))
         });
         let valued: Vec<Valued> = valued.collect();
         Self { aggregation: by.name(), figures: Figures::of(&valued), picked: Picked::of(&valued) }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use half::f16;
 
+use super::figures::Valued;
 use super::origin::Origin;
 use super::rows::{Block, RowReader};
 use crate::engine::{Stream, Tap};
@@ -36,6 +37,13 @@ pub(super) struct Entry {
     pub value: f32,
     pub last_logprob: f32,
     pub mean_logprob: f32,
+}
+
+impl Entry {
+    /// With a value that is to be held against its label.
+    pub fn valued(&self, value: f64) -> Valued {
+        Valued { value, right: self.right, label: self.value.into(), question: self.question }
+    }
 }
 
 /// The seed of the split, fixed so that heads on more rows keep their held-out questions.

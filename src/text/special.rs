@@ -20,7 +20,7 @@ pub(crate) struct Special {
     pub add_eos: bool,
     /// End of generation, sorted.
     eog: Vec<TokenId>,
-    /// Control tokens that mark thinking, sorted: part of what the model says.
+    /// Control tokens that are part of what the model says, sorted: marks of thinking, harmony's channels.
     marks: Vec<TokenId>,
 }
 
@@ -99,7 +99,9 @@ const END_OF_GENERATION: [&str; 22] = [
     "<｜end▁of▁sentence｜>",
     "[e~[",
 ];
-const ALWAYS_WRITTEN: [&str; 4] = ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
+/// The parts of a harmony message; they are written although they are control tokens. llama.cpp types them as user-defined for that,
+/// by which text of unknown origin, such as what a tool found, would speak in anybody's name.
+const HARMONY: [&str; 5] = ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>", "<|end|>"];
 
 impl Special {
     /// Roles of the tokens of `vocab`; control texts that the file types as something else are retyped there.
@@ -124,17 +126,17 @@ impl Special {
             make_control(vocab, id);
             eog.push(id);
         }
-        for id in ALWAYS_WRITTEN.iter().filter_map(|text| vocab.find(text)).collect::<Vec<_>>() {
-            vocab.set_kind(id, Kind::USER_DEFINED);
-        }
         eog.sort_unstable();
         eog.dedup();
 
-        let mut marks: Vec<TokenId> = MARKS.iter().filter_map(|text| vocab.find(text)).collect();
+        let mut special = Self { bos, eos, eot, unknown, add_bos: false, add_eos: false, eog, marks: Vec::new() };
+        special.take_back(vocab);
+        let harmony: Vec<TokenId> = HARMONY.iter().filter_map(|text| vocab.find(text)).collect();
+        harmony.iter().for_each(|&id| make_control(vocab, id));
+        special.marks = MARKS.iter().filter_map(|text| vocab.find(text)).chain(harmony).collect();
+        let Self { eog, marks, .. } = &mut special;
         marks.retain(|id| !eog.contains(id));
         marks.sort_unstable();
-        let mut special = Self { bos, eos, eot, unknown, add_bos: false, add_eos: false, eog, marks };
-        special.take_back(vocab);
         special.add_bos = added(source.add_bos_token, adds_bos, bos, "add_bos_token", "beginning")?;
         special.add_eos = added(source.add_eos_token, false, eos, "add_eos_token", "end")?;
         Ok(special)
@@ -163,11 +165,9 @@ impl Special {
         let plain_s = ends("<|tool_response>").or(ends("<|plamo:eos|>")).is_some();
         let end = ends("<|end|>").filter(|_| harmony);
         let s = ends("</s>").filter(|_| plain_s);
-        for (id, kind) in [(end, Kind::USER_DEFINED), (s, Kind::NORMAL)] {
-            if let Some(id) = id {
-                self.eog.retain(|&other| other != id);
-                vocab.set_kind(id, kind);
-            }
+        self.eog.retain(|&id| Some(id) != end && Some(id) != s);
+        if let Some(id) = s {
+            vocab.set_kind(id, Kind::NORMAL);
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::limits::Limits;
 use crate::observe::Interrupt;
 use crate::text::TokenId;
 
-/// Text to token ids and back. Ids equal those of llama.cpp for the same file.
+/// Text to token ids and back. Ids equal those of llama.cpp for the same file, except that text reads harmony's control tokens only on
+/// request ([`EncodeOptions::parse_special`]).
 #[derive(Debug)]
 pub struct Tokenizer {
     vocab: Vocab,
@@ -155,8 +156,8 @@ impl Tokenizer {
         }
     }
 
-    /// The bytes that `ids` stand for; control tokens are spelled out only with `render_special`. The blank that
-    /// encoding put first is taken away again. An id outside the vocabulary becomes U+FFFD.
+    /// The bytes that `ids` stand for; control tokens are spelled out only with `render_special`, but for those that mark thinking. The
+    /// blank that encoding put first is taken away again. An id outside the vocabulary becomes U+FFFD.
     pub fn decode(&self, ids: &[TokenId], render_special: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let mut at_start = true;
@@ -209,7 +210,8 @@ impl Tokenizer {
         }
     }
 
-    /// Whether the token is a control token: never shown, and read from text only on request.
+    /// Whether the token is a control token: read from text only on request, and not shown unless it is part of what the model says,
+    /// as marks of thinking are.
     pub fn is_control(&self, id: TokenId) -> bool {
         self.vocab.kind(id).is_some_and(|kind| kind.is(Kind::CONTROL))
     }

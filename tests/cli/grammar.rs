@@ -34,6 +34,12 @@ fn run_says_what_the_grammar_lets_it_say_or_that_it_was_cut() {
     }
     let cut = run(&["--json-schema", SCHEMA, "-n", "3"]);
     assert!(cut["stop_reason"] == "tokens" && !is_pens(cut["text"].as_str().unwrap()), "{cut}");
+    let full = run(&["--regex", "[0-9]{400}", "--ctx", "96"]);
+    assert!(full["stop_reason"] == "context" && full["tokens"].as_array().unwrap().len() < 96, "{full}");
+    for lark in [r#"start: "yes" | "no""#, "start: answer\nanswer: \"yes\" | \"no\""] {
+        let said = run(&["--lark", lark]);
+        assert!(["yes", "no"].contains(&said["text"].as_str().unwrap()), "{said}");
+    }
     let greedy = |draft: &str| run_with(&["--json-schema", SCHEMA, "--temp", "0", "--draft", draft])["tokens"].clone();
     assert_eq!(greedy("0"), greedy("4"), "drafts change nothing");
 }
@@ -90,6 +96,8 @@ fn what_is_no_grammar_is_said_in_one_line() {
     assert_fails(&run(&["--json-schema", "{"]), 2, "no JSON");
     assert_fails(&run(&["--json-schema", r#"{"type": "spaceship"}"#]), 2, "grammar");
     assert_fails(&run(&["--json-schema", "/nonexistent/x.json"]), 3, "nonexistent");
+    assert_fails(&run(&["--lark", "nonexistent.lark"]), 3, "nonexistent");
+    assert_fails(&run(&["--lark", "start: absent"]), 2, "grammar");
     assert_fails(&run(&["--choice", "a,,b"]), 2, "choice");
     let program = ["solve", "--strategy", "program", "--choice", "a,b", QUESTION];
     assert_eq!(ruminate(&program).status.code().map(|code| code > 0), Some(true));

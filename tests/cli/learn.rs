@@ -253,6 +253,22 @@ fn solutions_are_written_with_the_labels_of_their_steps() {
     let pairs = fs::read(path("whole.pairs")).unwrap();
     assert_fails(&ruminate(&[&other[..], &["--trajectories", &path("whole.pairs")]].concat()), 3, "something else");
     assert!(!pairs.is_empty() && fs::read(path("whole.pairs")).unwrap() == pairs, "what is refused is left as it was");
+    // Of another shard, of other samples: the lines that are there stay.
+    let lines = fs::read(&whole).unwrap();
+    for (flags, says) in [
+        (["--seed", "0", "--rows", "10..12"], "lines of another run"),
+        (["--seed", "9", "--rows", "0..6"], "something else"),
+    ] {
+        let out = path(flags[3]);
+        let fixed = ["learn", "collect", DATA, "--width", "8", "--n", "8", "--out", &out, "--trajectories", &whole];
+        assert_fails(&ruminate(&[&fixed[..], &labels, &flags].concat()), 3, says);
+        assert!(fs::read(&whole).unwrap() == lines);
+    }
+    // What a killed run wrote of one question comes again.
+    let last = String::from_utf8(lines).unwrap().replace("\"question\":5}", "\"question\":7}");
+    fs::write(&whole, &last).unwrap();
+    run("whole", "0..6", &whole);
+    assert!(fs::read_to_string(&whole).unwrap().lines().all(|line| !line.contains("\"question\":7}")));
     assert_fails(&ruminate(&[&other[..], &["--trajectories", &path("other")]].concat()), 2, "twice");
     assert_fails(&ruminate(&[&other[..], &["--trajectories", DATA]].concat()), 3, "something else");
 }

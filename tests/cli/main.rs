@@ -118,6 +118,11 @@ fn estimate_prices_what_fits() {
     let widest = |d: &Value| d["widest"].as_u64().unwrap();
     assert!(widest(&large) > widest(&small) && widest(&small) > 1);
     assert_eq!(widest(&price("1KiB")), 0);
+    // The budget is that of `solve`, for keys and values alone.
+    let n = |name: &str| small[name].as_u64().unwrap();
+    let prompt = n("prompt_tokens").div_ceil(n("page_tokens")) * n("kv_page_bytes");
+    assert_eq!(widest(&small), ((64 << 20) - prompt) / n("kv_bytes_per_branch"));
+    assert_fails(&ruminate(&["estimate", BUNDLED, "--ctx", "100000"]), 2, "context");
 }
 
 #[test]
@@ -218,6 +223,18 @@ fn chat_keeps_its_turns() {
     let roles: Vec<&str> =
         document["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
+}
+
+#[test]
+fn a_talk_that_the_context_cannot_hold_is_kept_as_far_as_it_came() {
+    let turns = "Ann has 3 apples and buys 4 more. How many apples?\n".repeat(9);
+    let output = ruminate_with(&["chat", "--json", "--temp", "0", "--max-tokens", "20", "--ctx", "128"], &turns);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("the context holds 128"), "{output:?}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let messages = document["messages"].as_array().unwrap();
+    assert!(messages.len() > 2 && messages[1]["role"] == "assistant", "{document}");
+    assert_eq!(messages.last().unwrap()["role"], "user", "the turn that failed has no reply");
 }
 
 #[test]

@@ -160,6 +160,15 @@ fn what_was_measured_chooses_and_without_it_the_usual_is_taken_and_said() {
         ["reason", "calibrate", "--json", "--beside", "--model", model, "--n", "2", "--max-tokens", "40", set];
     assert_fails(&ruminate(&calibrate), 2, "--budget-tokens");
     let names = ["--strategies", "direct,plan", "--budget-tokens", "100,200"];
+    // What would not be measured is refused.
+    for (flags, says) in [
+        (["--n", "4"], "one --n"),
+        (["--budget-ms", "50,60"], "one --budget-ms"),
+        (["--algo", "beam"], "leave --algo out"),
+        (["--strategy", "cot"], "leave --strategy out"),
+    ] {
+        assert_fails(&ruminate(&[&calibrate[..], &names, &flags].concat()), 2, says);
+    }
     // Judged as the searches that it is for.
     let judged = |judge: &'static str| [&calibrate[..], &names, &["--limit", "1", "--judge", judge]].concat();
     assert_fails(&ruminate(&judged("head=absent.gguf")), 3, "absent.gguf");

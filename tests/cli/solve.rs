@@ -140,15 +140,23 @@ fn an_interrupted_search_goes_on_where_it_stood() {
     let flags = ["--algo", "rebase", "--n", "600", "--max-tokens", "120", "--judge", "arithmetic", "--width", "8"];
     let args = [&["solve", QUESTION][..], &flags].concat();
     let whole = document(&command().args(&args).arg("--json").output().unwrap());
-    let mut interrupted = command();
-    interrupted.args(&args).arg("--checkpoint").arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = interrupted.spawn().unwrap();
-    let mut first = String::new();
-    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut stdout, &mut first).unwrap();
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    std::io::Read::read_to_end(&mut stdout, &mut Vec::new()).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "it ended before it could be interrupted");
+    let interrupted = |file: &Path| {
+        let mut interrupted = command();
+        interrupted.args(&args).arg("--checkpoint").arg(file).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = interrupted.spawn().unwrap();
+        let mut said = String::new();
+        let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut stdout, &mut said).unwrap();
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        std::io::Read::read_to_string(&mut stdout, &mut said).unwrap();
+        (child.wait_with_output().unwrap(), said)
+    };
+    // A file that cannot be written costs the search, and not what it found.
+    let (output, said) = interrupted(&folder.path().join("absent").join("search.bin"));
+    assert_fails(&output, 3, "search.bin");
+    assert!(said.lines().any(|line| line.starts_with("answer: ")), "{said}");
+    let (output, _) = interrupted(&file);
+    assert_eq!(output.status.code(), Some(130), "it ended before it could be interrupted");
     assert!(file.is_file());
     let other = command().args(["solve", QUESTION, "--checkpoint"]).arg(&file).output().unwrap();
     assert_fails(&other, 3, "parameters");

@@ -1,6 +1,7 @@
 //! `learn dpo` and `learn improve` with the built-in model.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -91,6 +92,31 @@ fn a_killed_run_goes_on_and_its_files_are_whole() {
     let steps: Vec<u64> = steps.collect();
     assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());
     assert_eq!(fs::read_to_string(path("whole.gguf.log")).unwrap().lines().count(), steps.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_of_the_last_measurement_costs_its_figures_alone() {
+    let (folder, pairs) = pairs();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // Long enough to be interrupted in.
+    fs::write(path("test.jsonl"), fs::read_to_string(&pairs).unwrap().repeat(20)).unwrap();
+    let mut cut = command();
+    cut.args(["learn", "dpo", "--json", &pairs, "--rank", "2", "--budget-tokens", "1", "--threads", "1"]);
+    cut.args(["--test", &path("test.jsonl"), "--out", &path("cut.gguf")]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (state, start) = (folder.path().join("cut.gguf.state"), Instant::now());
+    let mut child = cut.spawn().unwrap();
+    // The run is saved between its only step and the measurement.
+    while !state.exists() && child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["stopped"], &said["steps"]), (&"cancelled".into(), &1.into()));
+    assert!(said["test_before"].is_object() && said["test_after"].is_null(), "{said}");
+    assert!(state.exists() && folder.path().join("cut.gguf").exists());
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub struct ParallelArgs {
 impl ParallelArgs {
     /// An error for budgets of `search` that searches side by side spend together.
     pub fn check(&self, search: &SearchArgs) -> Result<(), Failure> {
-        match self.parallel > 1 && search.limits_more_than_tokens() {
+        match self.parallel > 1 && search.budget.limits_more_than_tokens() {
             true => Err(Failure::usage(
                 "--parallel goes with budgets in tokens alone: time, memory and energy are spent by all together",
             )),

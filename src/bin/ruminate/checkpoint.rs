@@ -21,7 +21,8 @@ pub struct CheckpointArgs {
 }
 
 impl CheckpointArgs {
-    /// Searches, from where the file says if there is one.
+    /// Searches, from where the file says if there is one. The second value tells whether the file could be written or removed: what
+    /// the search found does not depend on it.
     pub fn search(
         &self,
         inquiry: &Inquiry<'_>,
@@ -29,7 +30,7 @@ impl CheckpointArgs {
         judge: Option<&mut (dyn Judge + '_)>,
         observer: &mut dyn Observer,
         cancel: &CancelToken,
-    ) -> Result<Outcome> {
+    ) -> Result<(Outcome, Result<()>)> {
         let saved = self.checkpoint.as_ref().filter(|path| path.is_file());
         let mut search = inquiry.search(engine, judge)?;
         if let Some(path) = saved {
@@ -37,14 +38,12 @@ impl CheckpointArgs {
             search = search.load(&mut BufReader::new(file)).map_err(|e| e.context(path.display()))?;
         }
         let stopped = search.advance(u64::MAX, observer, cancel)?;
-        if let Some(path) = &self.checkpoint {
-            if stopped == Some(StopReason::Cancelled) {
-                storage::save_atomic(path, |out| search.save(out))?;
-            } else if path.is_file() {
-                std::fs::remove_file(path).map_err(|e| failed(path, &e))?;
-            }
-        }
-        Ok(search.finish(observer))
+        let kept = match &self.checkpoint {
+            Some(path) if stopped == Some(StopReason::Cancelled) => storage::save_atomic(path, |out| search.save(out)),
+            Some(path) if path.is_file() => std::fs::remove_file(path).map_err(|e| failed(path, &e)),
+            _ => Ok(()),
+        };
+        Ok((search.finish(observer), kept))
     }
 }
 

@@ -20,8 +20,8 @@ use crate::{input, signal, width};
 /// Measure every strategy on a question set under equal token budgets, for `--strategy auto`.
 ///
 /// Single prompts are measured with the searches `greedy`, `best-of-n` and `auto`, methods as they are. --budget-tokens is needed and
-/// takes several values; `--strategy auto` goes by the largest that is not above its own. What is measured says how good each is on
-/// questions like these: twenty rows tell a good strategy from a bad one, and no more.
+/// takes several values, --n and --budget-ms one; `--strategy auto` goes by the largest that is not above its own. What is measured says
+/// how good each is on questions like these: twenty rows tell a good strategy from a bad one, and no more.
 #[derive(clap::Args)]
 pub struct Args {
     /// The question set, as `eval` reads it.
@@ -61,6 +61,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if rows.is_empty() || base.iter().any(|setting| setting.budget_tokens.is_none()) {
         return Err(Failure::usage("calibration compares at equal --budget-tokens, over at least one row: give both"));
     }
+    args.check(&base)?;
     args.parallel.check(&args.search)?;
     let ways = args.ways(&base)?;
     let mut model = args.model.load()?;
@@ -127,14 +128,24 @@ impl Args {
         }
     }
 
-    /// Every strategy with every setting under every budget.
-    fn ways(&self, base: &[Setting]) -> Result<Vec<(AnyStrategy, Setting)>, Failure> {
-        let mut budgets: Vec<Setting> = Vec::new();
-        for setting in base {
-            if !budgets.iter().any(|other| other.budget_tokens == setting.budget_tokens) {
-                budgets.push(*setting);
-            }
+    /// Refuses what would not be measured.
+    fn check(&self, base: &[Setting]) -> Result<(), Failure> {
+        if base.iter().any(|setting| setting.algo != Algo::BestOfN) {
+            let names = ALGOS.map(Algo::name).join(", ");
+            return Err(Failure::usage(format!("calibration measures the searches {names}: leave --algo out")));
         }
+        if self.search.strategy().is_given() {
+            return Err(Failure::usage("calibration measures the strategies of --strategies: leave --strategy out"));
+        }
+        let but_tokens = |setting: &Setting| (setting.n, setting.budget_ms);
+        if base.windows(2).any(|pair| matches!(pair, [a, b] if but_tokens(a) != but_tokens(b))) {
+            return Err(Failure::usage("calibration takes one --n and one --budget-ms; lists are for --budget-tokens"));
+        }
+        Ok(())
+    }
+
+    /// Every strategy and search under every one of `budgets`.
+    fn ways(&self, budgets: &[Setting]) -> Result<Vec<(AnyStrategy, Setting)>, Failure> {
         let few_shot = self.search.strategy().has_shots().then_some("few-shot");
         let all: Vec<&str> = ALL.iter().map(|strategy| strategy.name()).chain(few_shot).collect();
         let names: Vec<&str> = match self.strategies.as_slice() {
@@ -143,7 +154,7 @@ impl Args {
         };
         let mut ways = Vec::new();
         for name in names {
-            for setting in &budgets {
+            for setting in budgets {
                 let chosen = || self.search.strategy().choose_named(Some(name), true);
                 let strategy = chosen()?;
                 if strategy.steps().is_some() {

@@ -6,7 +6,7 @@ use ruminate::Limits;
 use ruminate::engine::native::{NativeEngine, NativeOptions};
 use ruminate::engine::{Footprint, Network};
 use ruminate::gguf::Gguf;
-use ruminate::model::Config;
+use ruminate::model::{Config, Model};
 use ruminate::storage::LoadMode;
 use serde_json::json;
 
@@ -36,7 +36,8 @@ pub struct Args {
     /// How keys and values are kept.
     #[arg(long, env = "RUMINATE_KV", value_enum, default_value_t = Kv::F16)]
     kv: Kv,
-    /// Tokens that one branch can hold; at most what the model was trained for. With --backend llama.
+    /// Tokens that one branch can hold; at most what the model was trained for. Scratch depends on it, and with --backend llama the
+    /// KV that is taken at once.
     #[arg(long, env = "RUMINATE_CTX", value_name = "N")]
     ctx: Option<usize>,
     #[command(flatten)]
@@ -50,14 +51,16 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         return devices(args, &gguf, output);
     }
     let config = Config::from_gguf(&gguf, &Limits::default())?;
+    if let Some(n_ctx) = args.ctx.filter(|n_ctx| !(1..=config.n_ctx_train).contains(n_ctx)) {
+        let message = format!("a context of {n_ctx} tokens; the model holds 1 to {}", config.n_ctx_train);
+        return Err(Failure::usage(message));
+    }
     let mut options = NativeOptions::default();
-    options.kv_type = args.kv.into();
-    let estimate = NativeEngine::estimate(&config, gguf.file_len(), &options);
+    (options.kv_type, options.n_ctx) = (args.kv.into(), args.ctx);
+    let estimate = NativeEngine::estimate(&config, Model::resident_bytes(&gguf), &options);
     let branch = estimate.kv(0, 1, args.max_tokens);
     let fixed = estimate.weights.saturating_add(estimate.scratch);
-    let widest = args
-        .budget_mem
-        .map(|budget| estimate.widest(args.prompt_tokens, args.max_tokens, budget.saturating_sub(fixed)));
+    let widest = args.budget_mem.map(|budget| estimate.widest(args.prompt_tokens, args.max_tokens, budget));
     if output.json {
         return output.document(&json!({
             "weights_bytes": estimate.weights,
@@ -85,7 +88,9 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let total = fixed.saturating_add(estimate.kv(args.prompt_tokens, 1, args.max_tokens));
     row("one branch in all", format!("{} with a prompt of {} tokens", size::show(total), args.prompt_tokens))?;
     match (widest, args.budget_mem) {
-        (Some(widest), Some(budget)) => row("widest tree", format!("{widest} branches within {}", size::show(budget))),
+        (Some(widest), Some(budget)) => {
+            row("widest tree", format!("{widest} branches within {} of KV", size::show(budget)))
+        }
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ruminate::engine::{Batch, Engine, Rows, Tap, Want};
+use ruminate::learn::tap_name;
 use ruminate::observe::Interrupt;
 use ruminate::text::TokenId;
 use serde_json::{Value, json};
@@ -122,11 +123,12 @@ impl Parity {
         output: &Output,
     ) -> Result<(), Failure> {
         let beyond = |difference: f64| difference > args.tolerance || difference.is_nan();
-        let first = self.layers.iter().zip(taps).find(|(layer, _)| beyond(layer.difference)).map(|(_, tap)| name(*tap));
+        let first =
+            self.layers.iter().zip(taps).find(|(layer, _)| beyond(layer.difference)).map(|(_, tap)| tap_name(*tap));
         let (n, logits) = (self.logits.rows.max(1) as f64, &self.logits);
         if output.json {
             let layer = |(layer, tap): (&Layer, &Tap)| -> Value {
-                json!({ "layer": name(*tap), "difference": layer.difference, "cosine": layer.cosine })
+                json!({ "layer": tap_name(*tap), "difference": layer.difference, "cosine": layer.cosine })
             };
             output.document(&json!({
                 "backend": backend,
@@ -145,7 +147,7 @@ impl Parity {
             output.line(&format!("{backend} against {}, {} tokens", args.against, tokens.len()))?;
             output.line("layer  difference    cosine")?;
             for (layer, tap) in self.layers.iter().zip(taps) {
-                output.line(&format!("{:<5}  {:>10.2e}  {:.6}", name(*tap), layer.difference, layer.cosine))?;
+                output.line(&format!("{:<5}  {:>10.2e}  {:.6}", tap_name(*tap), layer.difference, layer.cosine))?;
             }
             output.line(&format!(
                 "logits differ by {:.2e} of their range at most, by {:.2e} nats in the mean; the same choice at {} of {} tokens",
@@ -208,13 +210,6 @@ impl Logits {
 /// The greater one; what is no number is greater than all.
 fn greater(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
-}
-
-fn name(tap: Tap) -> String {
-    match tap {
-        Tap::Layer(layer) => layer.to_string(),
-        Tap::Final => "final".to_owned(),
-    }
 }
 
 #[cfg(test)]

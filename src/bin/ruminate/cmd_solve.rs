@@ -73,8 +73,11 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         header.tools = args.search.strategy().tools().to_vec();
     }
     let (engine, judge) = (&mut model.engine, model.judge.as_deref_mut());
+    let mut kept = Ok(());
     let (outcome, recorded) = args.record.around(&header, &mut watch, |observer| {
-        args.checkpoint.search(&inquiry, &mut **engine, judge, observer, &cancel)
+        let (outcome, file) = args.checkpoint.search(&inquiry, &mut **engine, judge, observer, &cancel)?;
+        kept = file;
+        Ok(outcome)
     })?;
     let printed = watch.finish();
     let outcome = outcome?;
@@ -85,6 +88,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         show(output, &outcome, params.thinking.as_ref(), args.show_thinking)?;
     }
     recorded?;
+    kept?;
     match outcome.stop_reason {
         StopReason::Cancelled => Err(Failure::quiet(Code::Interrupted)),
         reason if outcome.is_empty() => {

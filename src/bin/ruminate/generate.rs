@@ -10,6 +10,9 @@ use ruminate::{Error, ErrorKind};
 use crate::exit::Failure;
 use crate::model::{Loaded, ModelArgs};
 
+/// The stop reason of a text that filled the context.
+pub const CONTEXT: &str = "context";
+
 /// What `run` and `chat` have in common.
 #[derive(clap::Args)]
 pub struct GenerateArgs {
@@ -163,6 +166,9 @@ pub fn generate(
             show(text)?;
             next = vec![sampled.token];
         }
+    }
+    if generated.stop_reason == "tokens" && generated.tokens.len() < max_tokens {
+        generated.stop_reason = CONTEXT;
     }
     let rest = decoder.finish();
     generated.text.push_str(rest);

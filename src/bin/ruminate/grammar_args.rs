@@ -19,7 +19,8 @@ pub struct GrammarArgs {
     /// Hold the answer to one of these texts.
     #[arg(long, env = "RUMINATE_CHOICE", value_name = "A,B,…", value_delimiter = ',')]
     choice: Vec<String>,
-    /// Hold the answer to a context-free grammar in llguidance's Lark: a file, or the grammar itself.
+    /// Hold the whole text, with its thinking and the line of its answer, to a context-free grammar in llguidance's Lark: a file, or
+    /// the grammar itself.
     #[arg(long, env = "RUMINATE_LARK", value_name = "FILE|TEXT")]
     lark: Option<String>,
 }
@@ -42,12 +43,13 @@ impl GrammarArgs {
     }
 }
 
-/// What stands in the file of that name, or the text itself where it cannot be a name.
+/// What stands in the file of that name, or the text itself where it cannot be a name. A rule in Lark has a colon, which a name may
+/// have too.
 fn text(given: &str) -> Result<String, Failure> {
-    if given.contains('\n') || given.trim_start().starts_with('{') {
+    let path = Path::new(given);
+    if given.contains('\n') || given.trim_start().starts_with('{') || (given.contains(':') && !path.exists()) {
         return Ok(given.to_owned());
     }
-    let path = Path::new(given);
     let failed = |e| Failure::file(path.display(), &e);
     let cap = Limits::default().grammar_bytes as u64;
     let size = std::fs::metadata(path).map_err(failed)?.len();

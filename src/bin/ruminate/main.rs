@@ -3,6 +3,7 @@
 mod adapter_args;
 mod ask;
 mod backend;
+mod budget_args;
 mod bundled;
 mod calibration;
 mod checkpoint;
@@ -49,6 +50,7 @@ mod source;
 mod spent;
 mod strategy_args;
 mod svg;
+mod thinking_args;
 mod unveiled;
 mod watch;
 mod width;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use ruminate::engine::SamplerParams;
 use ruminate::reason::Strategy;
-use ruminate::search::{
-    Aggregation, Algo, Budget, BudgetForcingParams, DeepConfParams, EarlyStop, PowerModel, SearchParams, StepRule, Vote,
-};
+use ruminate::search::{Aggregation, Algo, EarlyStop, SearchParams, StepRule, Vote};
 
+use crate::budget_args::BudgetArgs;
 use crate::exit::Failure;
 use crate::judge_args::JudgeArgs;
 use crate::strategy_args::StrategyArgs;
-use crate::{size, width};
+use crate::thinking_args::ThinkingArgs;
+use crate::width;
 
 #[derive(clap::Args)]
 pub struct SearchArgs {
@@ -47,55 +47,16 @@ pub struct SearchArgs {
     /// Tokens of one step, at most.
     #[arg(long, env = "RUMINATE_STEP_TOKENS", value_name = "N", default_value_t = 128)]
     step_tokens: u64,
-    /// Tokens of thinking before `budget-forcing` asks for the answer.
-    #[arg(long, env = "RUMINATE_MAX_THINKING", value_name = "N", default_value_t = 32_000)]
-    max_thinking: u64,
-    /// Tokens of thinking before `budget-forcing` lets it end; without it, each end is put off as long as there are waits.
-    #[arg(long, env = "RUMINATE_MIN_THINKING", value_name = "N")]
-    min_thinking: Option<u64>,
-    /// How often `budget-forcing` puts the end of thinking off.
-    #[arg(long, env = "RUMINATE_WAITS", value_name = "N", default_value_t = 1)]
-    waits: usize,
-    /// What it writes instead of the end.
-    #[arg(long, env = "RUMINATE_WAIT", value_name = "TEXT", default_value = "Wait")]
-    wait: String,
-    /// Lets `budget-forcing` ask for a tentative answer now and then, and stop thinking when it is at least this likely; published:
-    /// 0.95.
-    #[arg(long, env = "RUMINATE_EARLY_EXIT", value_name = "P")]
-    early_exit: Option<f64>,
-    /// Text that ends thinking, for `budget-forcing` and models whose chat template does not say.
-    #[arg(long, env = "RUMINATE_END_OF_THINKING", value_name = "TEXT", default_value = "")]
-    end_of_thinking: String,
-    /// Samples that set the bar of `deep-conf`, and tokens of its window.
-    #[arg(long, env = "RUMINATE_WARM_UP", value_name = "N", default_value_t = 16)]
-    warm_up: usize,
-    /// Tokens over which `deep-conf` takes the model's confidence.
-    #[arg(long, env = "RUMINATE_WINDOW", value_name = "N", default_value_t = 2048)]
-    window: usize,
+    #[command(flatten)]
+    thinking: ThinkingArgs,
     /// When fewer samples are enough.
     #[arg(long, env = "RUMINATE_EARLY_STOP", value_enum, default_value_t = Stop::Beta)]
     early_stop: Stop,
     /// Tokens of one sample, at most.
     #[arg(long, env = "RUMINATE_MAX_TOKENS", value_name = "N", default_value_t = 512)]
     max_tokens: u64,
-    /// Tokens of all samples together.
-    #[arg(long, env = "RUMINATE_BUDGET_TOKENS", value_name = "N", value_delimiter = ',')]
-    budget_tokens: Vec<u64>,
-    /// Milliseconds until the answer.
-    #[arg(long, env = "RUMINATE_BUDGET_MS", value_name = "MS", value_delimiter = ',')]
-    budget_ms: Vec<u64>,
-    /// Memory for the keys and values of all branches; weights do not count.
-    #[arg(long, env = "RUMINATE_BUDGET_MEM", value_name = "SIZE", value_parser = size::parse)]
-    budget_mem: Option<u64>,
-    /// Memory for weights, keys and values and scratch together.
-    #[arg(long, env = "RUMINATE_BUDGET_TOTAL_MEM", value_name = "SIZE", value_parser = size::parse)]
-    budget_total_mem: Option<u64>,
-    /// Joules until the answer: measured where the system tells, else estimated.
-    #[arg(long, env = "RUMINATE_BUDGET_JOULES", value_name = "J", value_parser = above_zero)]
-    budget_joules: Option<f64>,
-    /// Watts of one busy core, for estimates of energy where nothing counts it.
-    #[arg(long, env = "RUMINATE_WATTS_PER_CORE", value_name = "W", value_parser = above_zero)]
-    watts_per_core: Option<f64>,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
     /// Temperature.
     #[arg(long, env = "RUMINATE_TEMP", value_name = "T", default_value_t = 0.8)]
     temp: f32,
@@ -141,8 +102,8 @@ impl SearchArgs {
             // A single text has no number of samples to vary.
             let n = if algo == Algo::Greedy { self.n.get(..1).unwrap_or_default() } else { &self.n };
             for &n in n {
-                for &budget_tokens in &optional(&self.budget_tokens) {
-                    for &budget_ms in &optional(&self.budget_ms) {
+                for &budget_tokens in &optional(&self.budget.budget_tokens) {
+                    for &budget_ms in &optional(&self.budget.budget_ms) {
                         let setting = Setting { algo, method: None, n, budget_tokens, budget_ms };
                         if !settings.contains(&setting) {
                             settings.push(setting);
@@ -196,14 +157,7 @@ impl SearchArgs {
             max_tokens: self.max_tokens,
             stop_at_answer,
             seed,
-            budget: Budget {
-                tokens: setting.budget_tokens,
-                wall: setting.budget_ms.map(Duration::from_millis),
-                kv_bytes: self.budget_mem,
-                bytes: self.budget_total_mem,
-                joules: self.budget_joules,
-                power: self.watts_per_core.map(|watts| PowerModel::of_this_machine().with_busy_watts(watts)),
-            },
+            budget: self.budget.of(setting),
             vote: self.vote,
             aggregation: self.aggregation,
             beam_width: self.beam_width,
@@ -212,16 +166,8 @@ impl SearchArgs {
                 max_tokens: self.step_tokens,
                 ..StepRule::default()
             },
-            budget_forcing: BudgetForcingParams {
-                max_thinking: self.max_thinking,
-                min_thinking: self.min_thinking.unwrap_or(u64::MAX),
-                waits: self.waits,
-                wait: self.wait.clone(),
-                early_exit: self.early_exit,
-                end_of_thinking: self.end_of_thinking.clone(),
-                ..BudgetForcingParams::default()
-            },
-            deep_conf: DeepConfParams { warm_up: self.warm_up, window: self.window, ..DeepConfParams::default() },
+            budget_forcing: self.thinking.budget_forcing(),
+            deep_conf: self.thinking.deep_conf(),
             ..SearchParams::default()
         }
     }
@@ -234,12 +180,6 @@ impl SearchArgs {
         width::Lanes { width: self.width, branches: branches.unwrap_or(1), wall: wall.flatten() }
     }
 
-    /// Whether any budget is in something else than tokens.
-    pub fn limits_more_than_tokens(&self) -> bool {
-        let memory = self.budget_mem.or(self.budget_total_mem).is_some();
-        memory || self.budget_joules.is_some() || !self.budget_ms.is_empty()
-    }
-
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -247,7 +187,8 @@ impl SearchArgs {
     /// What changes a search's result by `judge` and is the same for all settings, by flag, for a file that must not mix results.
     pub fn common(&self, judge: &JudgeArgs) -> serde_json::Value {
         let early_stop = clap::ValueEnum::to_possible_value(&self.early_stop);
-        let forcing = (self.min_thinking, self.waits, &self.wait, self.early_exit.map(|p| p.to_string()));
+        let Self { thinking, budget, .. } = self;
+        let forcing = thinking.forcing();
         let mut common = serde_json::json!({
             "judge": judge.record(),
             "vote": self.vote.map(Vote::name),
@@ -255,22 +196,22 @@ impl SearchArgs {
             "beam_width": self.beam_width,
             "separator": self.separator,
             "step_tokens": self.step_tokens,
-            "max_thinking": self.max_thinking,
-            "end_of_thinking": self.end_of_thinking,
-            "warm_up": self.warm_up,
-            "window": self.window,
-            "budget_total_mem": self.budget_total_mem,
-            "budget_joules": self.budget_joules.map(|joules| joules.to_string()),
-            "watts_per_core": self.watts_per_core.map(|watts| watts.to_string()),
+            "max_thinking": thinking.max_thinking,
+            "end_of_thinking": thinking.end_of_thinking,
+            "warm_up": thinking.warm_up,
+            "window": thinking.window,
+            "budget_total_mem": budget.budget_total_mem,
+            "budget_joules": budget.budget_joules.map(|joules| joules.to_string()),
+            "watts_per_core": budget.watts_per_core.map(|watts| watts.to_string()),
             "early_stop": early_stop.as_ref().map(|value| value.get_name()),
             "max_tokens": self.max_tokens,
-            "budget_mem": self.budget_mem,
+            "budget_mem": budget.budget_mem,
             "temp": self.temp.to_string(),
             "top_p": self.top_p.to_string(),
             "seed": self.seed,
         });
         // Files that know nothing of these stand for their defaults.
-        if (forcing.0, forcing.1, forcing.2.as_str(), &forcing.3) != (None, 1, "Wait", &None) {
+        if forcing != (None, 1, "Wait", None) {
             common["forcing"] = serde_json::json!(forcing);
         }
         common
@@ -314,11 +255,6 @@ fn vote(name: &str) -> Result<Vote, String> {
 
 fn aggregation(name: &str) -> Result<Aggregation, String> {
     Aggregation::by_name(name).map_err(|e| e.to_string())
-}
-
-/// A number above 0.
-pub fn above_zero(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| "give a number above 0".to_owned())
 }
 
 fn algo(name: &str) -> Result<Algo, String> {

@@ -55,6 +55,11 @@ impl StrategyArgs {
         self.strategy.as_deref() == Some("auto")
     }
 
+    /// Whether one is asked for.
+    pub fn is_given(&self) -> bool {
+        self.strategy.is_some()
+    }
+
     /// Whether there are examples.
     pub fn has_shots(&self) -> bool {
         self.shots.is_some()

@@ -48,10 +48,7 @@ impl<'a> Trainer<'a> {
         adapter: Option<Adapter>,
     ) -> Result<Self> {
         params.validate()?;
-        let mut examples = examples;
-        let other = if params.loss.takes_singles() { longest(&examples) } else { 0 };
-        let fits = |example: &Example| example.prompt.len() + example.longest().max(other) <= n_ctx;
-        examples.retain(|example| example.n_tokens() <= params.max_tokens && fits(example));
+        let examples = fitting(examples, &params, n_ctx);
         if examples.is_empty() {
             return Err(Error::invalid("there is no example to train on; those longer than the cap are left out"));
         }
@@ -153,9 +150,15 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Tokens of the longest completion.
-fn longest(examples: &[Example]) -> usize {
-    examples.iter().map(Example::longest).max().unwrap_or(0)
+/// The examples that are trained on. KTO also reads a prompt with the completion of another one, the longest of which has to fit.
+fn fitting(mut examples: Vec<Example>, params: &TrainParams, n_ctx: usize) -> Vec<Example> {
+    let fits = |example: &Example, completion: usize| example.prompt.len() + completion <= n_ctx;
+    examples.retain(|example| example.n_tokens() <= params.max_tokens && fits(example, example.longest()));
+    if params.loss.takes_singles() {
+        let longest = examples.iter().map(Example::longest).max().unwrap_or(0);
+        examples.retain(|example| fits(example, longest));
+    }
+    examples
 }
 
 pub(super) fn check_examples(examples: &[Example], loss: Loss) -> Result<()> {
@@ -173,4 +176,27 @@ pub(super) fn check_examples(examples: &[Example], loss: Loss) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_that_is_too_long_costs_no_other_its_place() {
+        let example = |prompt: usize, completion: usize| Example {
+            prompt: vec![1; prompt],
+            completions: vec![vec![2; completion]],
+            feedback: Feedback::Single(true),
+        };
+        let kept = |lens: &[(usize, usize)], max_tokens: usize| -> Vec<usize> {
+            let params = TrainParams { loss: Loss::by_name("kto").unwrap(), max_tokens, ..TrainParams::default() };
+            let examples = lens.iter().map(|&(prompt, completion)| example(prompt, completion)).collect();
+            fitting(examples, &params, 100).iter().map(|example| example.prompt.len()).collect()
+        };
+        assert_eq!(kept(&[(10, 20), (20, 30), (5, 99), (6, 900)], 1024), [10, 20]);
+        assert_eq!(kept(&[(10, 20), (20, 30), (5, 90)], 50), [10, 20]);
+        // Its own completion fits behind it, and that of another one does not.
+        assert_eq!(kept(&[(10, 20), (80, 10), (20, 30)], 1024), [10, 20]);
+    }
 }

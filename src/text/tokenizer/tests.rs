@@ -231,6 +231,28 @@ fn phi3_files_type_end_as_end_of_generation() {
 }
 
 #[test]
+fn harmony_is_written_but_read_only_on_request() {
+    // Files type these tokens in every way.
+    for kind in [1, 3, 4] {
+        let mut source = bpe();
+        let parts = ["<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>"];
+        edit(&mut source.tokens, |tokens| {
+            tokens.extend(parts.iter().chain(&["<|call|>", "<|return|>"]).map(ToString::to_string));
+        });
+        source.token_type.as_mut().unwrap().extend([kind; 7]);
+        let t = build(&source);
+        let said = "<|start|>he<|channel|>he<|message|>he<|end|><|constrain|>";
+        let ids = t.encode(said, EncodeOptions { parse_special: true, ..PLAIN }).unwrap();
+        assert_eq!(ids.iter().filter(|&&id| parts.contains(&t.token_text(id).unwrap())).count(), 5);
+        assert_eq!(t.decode(&ids, false), said.as_bytes());
+        assert!(ids.iter().all(|&id| !t.is_eog(id)));
+        let foreign = t.encode(said, PLAIN).unwrap();
+        assert!(foreign.iter().all(|id| !ids.contains(id) || *id == t.find("he").unwrap()), "{kind}: {foreign:?}");
+        assert_eq!(t.decode(&foreign, false), said.as_bytes());
+    }
+}
+
+#[test]
 fn one_word_of_eight_mebibytes_takes_seconds() {
     for (name, source) in [("bpe", bpe()), ("spm", spm())] {
         let t = build(&source);

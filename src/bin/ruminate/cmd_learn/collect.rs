@@ -182,7 +182,7 @@ impl CollectArgs {
                 "right": right,
                 "pairs": pairs,
                 "seconds": seconds,
-                "taps": file.origin.taps.iter().map(tap_name).collect::<Vec<_>>(),
+                "taps": file.origin.taps.iter().map(|&tap| learn::tap_name(tap)).collect::<Vec<_>>(),
                 "model": model.document(&self.model.source.name()),
             }))?;
         } else {
@@ -226,13 +226,6 @@ fn tap(text: &str) -> Result<Tap, String> {
     }
 }
 
-fn tap_name(tap: &Tap) -> String {
-    match tap {
-        Tap::Layer(i) => i.to_string(),
-        Tap::Final => "final".to_owned(),
-    }
-}
-
 /// `I/N`, I below N.
 fn shard(text: &str) -> Result<(usize, usize), String> {
     let parts = text.split_once('/').and_then(|(i, n)| Some((i.trim().parse().ok()?, n.trim().parse().ok()?)));
@@ -249,6 +242,6 @@ mod tests {
         assert!(["", "4/4", "1", "0/0", "-1/2", "a/b"].iter().all(|bad| shard(bad).is_err()));
         assert_eq!((tap("final"), tap(" 3")), (Ok(Tap::Final), Ok(Tap::Layer(3))));
         assert!(tap("-1").is_err() && tap("last").is_err());
-        assert_eq!([Tap::Layer(3), Tap::Final].iter().map(tap_name).collect::<Vec<_>>(), ["3", "final"]);
+        assert_eq!([Tap::Layer(3), Tap::Final].map(learn::tap_name), ["3", "final"]);
     }
 }

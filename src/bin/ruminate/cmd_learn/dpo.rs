@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
-use ruminate::Limits;
 use ruminate::engine::native::NativeOptions;
 use ruminate::exec::Team;
 use ruminate::learn::preference::{Measured, Trainer};
@@ -11,6 +10,7 @@ use ruminate::model::{Adapter, Model};
 use ruminate::observe::Interrupt;
 use ruminate::simd::Isa;
 use ruminate::text::Tokenizer;
+use ruminate::{ErrorKind, Limits};
 use serde_json::{Value, json};
 
 use super::limit_args::LimitArgs;
@@ -79,8 +79,18 @@ pub fn run(args: &DpoArgs, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt { cancel: signal::token(), deadline: None };
     let mut training = Training::open(trainer, state, digest, args.log.clone(), interrupt, output)?;
     let before = training.measure(&test)?;
-    let stopped = training.run(args.limit.limit(), output)?;
-    let after = if stopped == "cancelled" { None } else { training.measure(&test)? };
+    let mut stopped = training.run(args.limit.limit(), output)?;
+    let after = match stopped {
+        "cancelled" => None,
+        _ => training.measure(&test).or_else(|error| match error.kind() {
+            // The steps are done: the adapter is saved without the figures.
+            ErrorKind::Cancelled => {
+                stopped = "cancelled";
+                Ok(None)
+            }
+            _ => Err(error),
+        })?,
+    };
     training.save_adapter(&args.out)?;
     if stopped == "finished" {
         training.remove_state()?;

@@ -75,7 +75,7 @@ impl HeldOut<'_> {
         let how = (self.strategy, &Resources::default());
         match Respondent::whole(model).ask(&question.text, how, &params, &mut Silent, cancel) {
             Ok(Asked::Interrupted) => Err(Failure::quiet(Code::Interrupted)),
-            Ok(Asked::Answered(outcome)) => Ok(outcome.answer.is_some_and(|answer| question.gold.accepts(&answer))),
+            Ok(Asked::Answered(outcome)) => Ok(question.gold.accepts_found(outcome.answer.as_deref(), &outcome.text)),
             Ok(Asked::TooLong(_)) => Ok(false),
             Err(failure) => Err(failure.context(format!("held-out row {row}"))),
         }

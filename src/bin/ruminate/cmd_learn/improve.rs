@@ -1,4 +1,4 @@
-//! `learn improve`: rounds of sampling, fitting and training that keep what helps.
+//! `learn improve`: rounds of sampling and training that keep what helps.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -32,9 +32,10 @@ use crate::{input, provenance, signal, width};
 
 /// Teach the model what its own samples show, and keep only what helps.
 ///
-/// Each round samples the questions with the adapter so far, fits a reward head on the steps, trains the adapter on right solutions
-/// against wrong ones, and puts the held-out questions to the old adapter and to the new one. The new one is kept if it answers no
-/// fewer of them. Everything lies in the --out folder, and a run that was stopped goes on there.
+/// Each round samples the questions with the adapter so far, trains the adapter on right solutions against wrong ones, and puts the
+/// held-out questions to the old adapter and to the new one. The new one is kept if it answers no fewer of them. Everything lies in the
+/// --out folder, and a run that was stopped goes on there. A round also fits a reward head on its steps, head.gguf, for `solve --judge
+/// head=FILE` with the adapter that it sampled with; the rounds decide nothing by it.
 #[derive(clap::Args)]
 pub struct ImproveArgs {
     /// Questions with known answers to learn from, as `eval` reads them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ruminate::search::PowerModel;
 
 use super::training::Limit;
-use crate::search_args::above_zero;
+use crate::budget_args::above_zero;
 
 #[derive(clap::Args)]
 pub struct LimitArgs {

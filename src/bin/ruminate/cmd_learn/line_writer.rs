@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::step_file::StepFile;
 use crate::exit::{Code, Failure};
 use crate::output::write_file;
+use crate::provenance::digest;
 
 /// Appends the lines of one question after the other, each with its `source`.
 pub struct LineWriter {
@@ -20,13 +21,14 @@ pub struct LineWriter {
 }
 
 impl LineWriter {
-    /// Goes on with the file at `path`, which must be of the same run and whose lines have `field`; `judge` names what orders its lines in place of the known
-    /// answers. Lines of questions that `steps` lacks are of a run that was stopped in between: they come again and are taken out,
-    /// and so is a line that was not written to its end.
+    /// Goes on with the file at `path`, which must be of the same run and whose lines have `field`; `judge` names what orders its lines
+    /// in place of the known answers. A run that was killed may leave lines of one question that `steps` lacks, at the end: they come
+    /// again and are taken out, and so is a line that was not written to its end. More of them are another run's, and stay.
     pub fn open(path: &Path, field: &str, steps: &StepFile, judge: Option<&str>) -> Result<Self, Failure> {
         let mut source = Map::new();
         source.insert("model".to_owned(), steps.origin.fingerprint.as_str().into());
         source.insert("data".to_owned(), steps.origin.data.as_str().into());
+        source.insert("settings".to_owned(), digest(&steps.origin.settings).into());
         if let Some(judge) = judge {
             source.insert("judge".to_owned(), judge.into());
         }
@@ -35,14 +37,20 @@ impl LineWriter {
             bytes.truncate(bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1));
             let named = |e: String| Failure::data(format!("{}: {e}", path.display()));
             let text = String::from_utf8(bytes).map_err(|e| named(e.to_string()))?;
-            let mut kept = String::new();
+            let (mut kept, mut unfinished) = (String::new(), None);
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
                 let other = || named("it holds lines of something else; give another file".to_owned());
                 let line_source = source_of(line, field).ok_or_else(other)?;
                 let same = line_source.iter().filter(|(name, _)| *name != QUESTION).eq(source.iter());
                 let question = line_source.get(QUESTION).and_then(Value::as_u64).filter(|_| same).ok_or_else(other)?;
-                if steps.rows.contains(question) {
+                let known = steps.rows.contains(question);
+                if unfinished.is_some_and(|last| known || last != question) {
+                    return Err(named("it holds lines of another run; give another file".to_owned()));
+                }
+                if known {
                     kept.extend([line, "\n"]);
+                } else {
+                    unfinished = Some(question);
                 }
             }
             write_file(path, &kept)?;

@@ -1,14 +1,14 @@
 //! Steps that others labelled, as the model's own hidden states see them.
 
 use ruminate::ErrorKind;
-use ruminate::engine::{Engine, Tap};
+use ruminate::engine::Tap;
 use ruminate::learn::{self, Block};
 use ruminate::observe::{CancelToken, Interrupt};
 use ruminate::reason::{self, Strategy};
 use ruminate::search::StepRule;
 use serde_json::json;
 
-use super::step_file::StepFile;
+use super::step_file::{StepFile, with_engine};
 use crate::dataset::steps::{StepQuestion, StepSet};
 use crate::exit::Failure;
 use crate::model::Loaded;
@@ -38,9 +38,8 @@ impl<'a> Readings<'a> {
             "labels": set.format.name(),
             "separator": separator,
             "prompt": prompt_digest(strategy),
-            "n_ctx": model.engine.info().n_ctx,
-            "kv": model.options.kv_type.name(),
         });
+        let settings = with_engine(settings, model);
         let file = StepFile::open(path, set.digest.clone(), &settings, taps, model)?;
         Ok(Self { file, set, strategy, separator })
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ruminate::ErrorKind;
-use ruminate::engine::{Engine, Tap};
+use ruminate::engine::Tap;
 use ruminate::learn::{self, Block, CollectParams, Judged, Labels, PairParams, Prompt, Recorder, Trajectory};
 use ruminate::observe::{CancelToken, Interrupt, Silent};
 use ruminate::reason::{self, Strategy};
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::line_writer::LineWriter;
-use super::step_file::{Collected, StepFile};
+use super::step_file::{Collected, StepFile, with_engine};
 use crate::dataset::{Dataset, Question};
 use crate::exit::{Code, Failure};
 use crate::model::Loaded;
@@ -193,7 +193,7 @@ struct Line<'a> {
 /// How the samples are drawn and labelled, so that a run goes on only as it began.
 fn drawn(settings: &Settings<'_>, model: &Loaded) -> Result<Value, Failure> {
     let CollectParams { search, labels } = settings.params;
-    let mut drawn = json!({
+    let drawn = json!({
         "n": search.n,
         "temp": search.sampler.temperature.to_string(),
         "top_p": search.sampler.top_p.to_string(),
@@ -201,12 +201,8 @@ fn drawn(settings: &Settings<'_>, model: &Loaded) -> Result<Value, Failure> {
         "seed": search.seed,
         "step": search.step,
         "prompt": prompt_digest(settings.strategy),
-        "n_ctx": model.engine.info().n_ctx,
-        "kv": model.options.kv_type.name(),
     });
-    if let Some(backend) = model.other_backend() {
-        drawn["backend"] = backend.into();
-    }
+    let mut drawn = with_engine(drawn, model);
     if *labels != Labels::Outcome {
         drawn["labels"] = serde_json::to_value(labels).map_err(|e| Failure::new(Code::Failure, e))?;
     }

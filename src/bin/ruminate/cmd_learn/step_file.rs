@@ -68,6 +68,16 @@ impl StepFile {
     }
 }
 
+/// `settings` and what of the engine decides the bits of hidden states.
+pub fn with_engine(mut settings: Value, model: &Loaded) -> Value {
+    settings["n_ctx"] = model.engine.info().n_ctx.into();
+    settings["kv"] = model.options.kv_type.name().into();
+    if let Some(backend) = model.other_backend() {
+        settings["backend"] = backend.into();
+    }
+    settings
+}
+
 /// The share of right samples in a file of labelled steps.
 pub fn share_right(path: &Path) -> Result<f64, Failure> {
     let mut reader = RowReader::open(path)?;

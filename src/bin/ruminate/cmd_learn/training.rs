@@ -116,11 +116,8 @@ impl<'a> Training<'a> {
     }
 
     /// Loss and rewards on other examples; `None` without any.
-    pub fn measure(&self, examples: &[Example]) -> Result<Option<Measured>, Failure> {
-        if examples.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(self.trainer.measure(examples, &self.interrupt)?))
+    pub fn measure(&self, examples: &[Example]) -> ruminate::Result<Option<Measured>> {
+        if examples.is_empty() { Ok(None) } else { self.trainer.measure(examples, &self.interrupt).map(Some) }
     }
 
     /// Saves the adapter as it is.
