@@ -2014,6 +2014,7 @@ rum_status rum_preferences_add_jsonl(const struct rum_preferences *preferences,
 
 // Appends pairs from the tree of a search, by its trace (`rum_run_get_trace`): solutions whose answer equals `answer` are right.
 // `pairing` may be NULL for the defaults. Writes how many to `n` if it is not NULL; none where all solutions are right, or all wrong.
+// None either where all solutions come to more than 256 MiB, each counted from the prompt on with four bytes a token.
 // `RUM_ERR_INVALID_ARGUMENT` for a trace of another model. From any thread, concurrently.
 RUM_MUST_USE
 rum_status rum_preferences_add_trace(const struct rum_preferences *preferences,

@@ -198,6 +198,7 @@ pub unsafe extern "C" fn rum_preferences_add_jsonl(
 
 /// Appends pairs from the tree of a search, by its trace (`rum_run_get_trace`): solutions whose answer equals `answer` are right.
 /// `pairing` may be NULL for the defaults. Writes how many to `n` if it is not NULL; none where all solutions are right, or all wrong.
+/// None either where all solutions come to more than 256 MiB, each counted from the prompt on with four bytes a token.
 /// `RUM_ERR_INVALID_ARGUMENT` for a trace of another model. From any thread, concurrently.
 #[unsafe(no_mangle)]
 #[must_use]
