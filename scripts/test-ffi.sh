@@ -8,6 +8,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# The paths below name it.
+export CARGO_TARGET_DIR=$PWD/target
 OUT=$PWD/target/ffi
 PROFILE=release
 # Bytes of the shared library as it is shipped.
