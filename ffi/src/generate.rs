@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ruminate::engine::{Batch, Branch, Engine, Lookup, Rows, Sampled, Sampler, Stream, Want, pass_ahead};
+use ruminate::engine::{
+    Batch, Branch, Engine, Lookup, PREFILL_CHUNK, Rows, Sampled, Sampler, Stream, Want, pass_ahead,
+};
 use ruminate::observe::{Event, Interrupt, Observer};
 use ruminate::reward::answer;
 use ruminate::search::{EnergyMeter, EnergySource};
@@ -26,9 +28,6 @@ use crate::work::Work;
 
 /// The number of the only node.
 const NODE: u64 = 1;
-/// Tokens of the prompt between two looks at what could end the run.
-const PREFILL_CHUNK: usize = 256;
-
 /// A generation and everything that it has the use of.
 pub struct Generate {
     pub model: Arc<Object<Model>>,

@@ -37,6 +37,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Adapter;
 use crate::observe::Interrupt;
 
+/// Tokens of a prompt in one pass: between passes the clock is checked and progress shown.
+pub const PREFILL_CHUNK: usize = 256;
+
 /// The free width until [`Engine::measure_free_width`] has run or [`Engine::set_free_width`] tells it.
 const ASSUMED_FREE_WIDTH: usize = 8;
 

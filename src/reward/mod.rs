@@ -26,7 +26,7 @@ pub use self::host::Host;
 pub use self::product::{Mix, Product};
 
 use crate::engine::Tap;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Interrupt;
 use crate::text::TokenId;
 
@@ -163,6 +163,15 @@ pub trait Judge: Send {
     fn usage(&self) -> JudgeUsage {
         JudgeUsage::default()
     }
+}
+
+/// The values that `judge` gave, one for each of so many steps; [`Internal`](ErrorKind::Internal) for another number of them.
+pub(crate) fn one_for_each(values: Vec<f32>, steps: usize, judge: &str) -> Result<Vec<f32>> {
+    if values.len() == steps {
+        return Ok(values);
+    }
+    let n = values.len();
+    Err(Error::new(ErrorKind::Internal, format!("the judge {judge} gave {n} values for {steps} steps")))
 }
 
 #[cfg(test)]

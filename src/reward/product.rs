@@ -1,9 +1,9 @@
 //! [`Product`]: several judges as one.
 
 use crate::engine::Tap;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::observe::Interrupt;
-use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId};
+use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId, one_for_each};
 
 /// How the values of several judges become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +72,7 @@ impl Judge for Product {
                 steps.iter().map(|step| part(step.features?, from, to, all)).collect();
             let own = steps.iter().zip(&features).map(|(step, features)| Step { features: features.as_ref(), ..*step });
             let own: Vec<Step<'_>> = own.collect();
-            let judged = judge.judge(&own, interrupt)?;
-            if judged.len() != steps.len() {
-                let (name, n, steps) = (judge.name(), judged.len(), steps.len());
-                return Err(Error::new(
-                    ErrorKind::Internal,
-                    format!("the judge {name} gave {n} values for {steps} steps"),
-                ));
-            }
+            let judged = one_for_each(judge.judge(&own, interrupt)?, steps.len(), judge.name())?;
             for (value, new) in values.iter_mut().zip(judged) {
                 match self.mix {
                     Mix::Product => *value *= f64::from(new),
@@ -123,6 +116,7 @@ fn part(features: &Features, from: usize, to: usize, all: usize) -> Option<Featu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::reward::Host;
 
     /// Gives the first number of its features, or a half without any.
@@ -148,19 +142,15 @@ mod tests {
         }
     }
 
+    fn step(features: Option<&Features>) -> Step<'_> {
+        let (id, parent) = (StepId(1), StepId::ROOT);
+        Step { id, parent, text: "", path: "", tokens: &[], draws: &[], features, complete: false }
+    }
+
     #[test]
     fn each_judge_gets_its_own_states() {
         let features = Features { last: vec![0.25, 0.0, 0.5, 0.0, 0.75, 0.0], sum: vec![0.0; 6], count: 1 };
-        let step = Step {
-            id: StepId(1),
-            parent: StepId::ROOT,
-            text: "",
-            path: "",
-            tokens: &[],
-            draws: &[],
-            features: Some(&features),
-            complete: false,
-        };
+        let step = step(Some(&features));
         for (mix, expected) in [(Mix::Product, 0.25 * 0.5 * 0.5), (Mix::Mean, (0.25 + 0.5 + 0.5) / 3.0)] {
             let taps = [vec![Tap::Layer(1)], vec![], vec![Tap::Layer(0), Tap::Final]];
             let judges = taps.map(|taps| Box::new(First(taps)) as Box<dyn Judge>);
@@ -195,16 +185,7 @@ mod tests {
             }
         }
 
-        let step = Step {
-            id: StepId(1),
-            parent: StepId::ROOT,
-            text: "",
-            path: "",
-            tokens: &[],
-            draws: &[],
-            features: None,
-            complete: false,
-        };
+        let step = step(None);
         let mut product = Product::new(Mix::Product, vec![Box::new(Silent)]).unwrap();
         let error = product.judge(&[step], &Interrupt::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal);

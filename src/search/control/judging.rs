@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use crate::engine::Tap;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::observe::Interrupt;
-use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId};
+use crate::reward::{Aggregation, Features, Judge, JudgeUsage, Step, StepId, one_for_each};
 use crate::search::budget::Usage;
 use crate::search::node::NodeId;
 use crate::search::tree::Tree;
@@ -75,12 +75,7 @@ impl<'a, 'j> Judging<'a, 'j> {
         }
         let scores = judge.judge(&steps, interrupt);
         self.charge(start, usage);
-        let scores = scores?;
-        if scores.len() != steps.len() {
-            let message = format!("the judge gave {} values for {} steps", scores.len(), steps.len());
-            return Err(Error::new(ErrorKind::Internal, message));
-        }
-        let mut scores = scores.into_iter();
+        let mut scores = one_for_each(scores?, steps.len(), &self.name())?.into_iter();
         for node in nodes {
             for mark in &mut tree.node_mut(node).steps {
                 mark.score = scores.next().map(|score| if score.is_nan() { 0.0 } else { score.clamp(0.0, 1.0) });

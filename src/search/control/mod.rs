@@ -25,14 +25,11 @@ use super::node::{End, NodeId};
 use super::outcome::{Outcome, StopReason};
 use super::tree::Tree;
 use super::{Program, SearchParams, Vocabulary, Vote};
-use crate::engine::{Batch, Branch, Engine, Rows, Sampler, SamplerParams, Want};
+use crate::engine::{Batch, Branch, Engine, PREFILL_CHUNK, Rows, Sampler, SamplerParams, Want};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{CancelToken, Event, Observer};
 use crate::reward::Judge;
 use crate::text::{Grammar, Guide, TokenId};
-
-/// Tokens of the prompt in one pass: between passes the clock is checked and progress shown.
-const PREFILL_CHUNK: usize = 256;
 
 /// A search that can be paused, saved and gone on with.
 ///

@@ -4,8 +4,8 @@
 //! tokens of one branch is bound by arithmetic, so that a batch would save nothing. All but its last token is kept for the
 //! children, which then are decoded together.
 
-use super::{PREFILL_CHUNK, Search};
-use crate::engine::{Batch, Branch, Engine, Want};
+use super::Search;
+use crate::engine::{Batch, Branch, Engine, PREFILL_CHUNK, Want};
 use crate::error::{ErrorKind, Result};
 use crate::observe::{CancelToken, Observer};
 use crate::search::algo::Extend;
