@@ -48,7 +48,7 @@ impl<E: Engine> Wide<E> {
 
 impl<E: Engine> Engine for Wide<E> {
     ruminate::delegate_engine!(|wide| wide.inner;
-        root fork len truncate release forward save load memory set_kv_limit set_adapters);
+        root fork len truncate release forward save load memory scratch_of set_kv_limit set_adapters);
 
     fn info(&self) -> &ModelInfo {
         &self.info

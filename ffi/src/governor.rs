@@ -170,7 +170,7 @@ impl<'a> Governed<'a> {
 
 impl Engine for Governed<'_> {
     ruminate::delegate_engine!(|governed| governed.engine;
-        info root fork len truncate release save load trim set_adapters set_free_width);
+        info root fork len truncate release save load scratch_of trim set_adapters set_free_width);
 
     fn forward(&mut self, batch: &Batch<'_>, rows: &mut Rows) -> Result<()> {
         self.governor.check(&batch.interrupt)?;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::engine::Branch;
+use crate::engine::{Branch, ModelInfo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{LogitBlock, logit_block_count};
 use crate::observe::Interrupt;
@@ -148,6 +148,22 @@ impl Rows {
         Self::default()
     }
 
+    /// Bytes that are held.
+    pub(crate) fn bytes(&self) -> u64 {
+        let floats = self.logits.capacity() + self.hidden.capacity();
+        (floats * size_of::<f32>() + self.blocks.capacity() * size_of::<LogitBlock>()) as u64
+    }
+
+    /// Bytes that are held after a pass over `batch`.
+    pub(crate) fn bytes_with(&self, batch: &Batch<'_>, info: &ModelInfo) -> u64 {
+        let rows = |wants: fn(Want) -> bool| batch.items.iter().filter(|item| wants(item.want)).count();
+        let (logits, hidden) = (rows(Want::logits), rows(Want::hidden).saturating_mul(batch.taps.len()));
+        let floats = self.logits.capacity().max(logits.saturating_mul(info.n_vocab))
+            + self.hidden.capacity().max(hidden.saturating_mul(info.n_embd));
+        let blocks = self.blocks.capacity().max(logits.saturating_mul(logit_block_count(info.n_vocab)));
+        (floats * size_of::<f32>() + blocks * size_of::<LogitBlock>()) as u64
+    }
+
     /// Forgets all rows and fixes the widths of the next ones.
     pub(crate) fn clear(&mut self, n_vocab: usize, hidden_width: usize) {
         (self.n_vocab, self.hidden_width, self.filled) = (n_vocab, hidden_width, 0);
@@ -160,9 +176,11 @@ impl Rows {
         let per_row = logit_block_count(self.n_vocab);
         let (first, end) = (self.filled, self.filled + n);
         if self.logits.len() < end * self.n_vocab {
+            self.logits.reserve_exact(end * self.n_vocab - self.logits.len());
             self.logits.resize(end * self.n_vocab, 0.0);
         }
         if self.blocks.len() < end * per_row {
+            self.blocks.reserve_exact(end * per_row - self.blocks.len());
             self.blocks.resize(end * per_row, LogitBlock::EMPTY);
         }
         self.filled = end;

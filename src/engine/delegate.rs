@@ -52,6 +52,9 @@ macro_rules! delegate_engine {
     (@ memory $me:ident $inner:expr) => {
         fn memory(&self) -> $crate::engine::MemoryReport { let $me = self; $inner.memory() }
     };
+    (@ scratch_of $me:ident $inner:expr) => {
+        fn scratch_of(&self, batch: &$crate::engine::Batch<'_>) -> u64 { let $me = self; $inner.scratch_of(batch) }
+    };
     (@ trim $me:ident $inner:expr) => {
         fn trim(&mut self) { let $me = self; $inner.trim() }
     };
@@ -72,11 +75,11 @@ macro_rules! delegate_engine {
 /// An engine behind a pointer is an engine, so that a program can choose one when it runs.
 impl<E: super::Engine + ?Sized> super::Engine for Box<E> {
     delegate_engine!(|pointer| (**pointer);
-        info root fork len truncate release forward save load memory trim set_kv_limit set_adapters set_free_width);
+        info root fork len truncate release forward save load memory scratch_of trim set_kv_limit set_adapters set_free_width);
 }
 
 /// An engine that is lent is an engine.
 impl<E: super::Engine + ?Sized> super::Engine for &mut E {
     delegate_engine!(|lent| (**lent);
-        info root fork len truncate release forward save load memory trim set_kv_limit set_adapters set_free_width);
+        info root fork len truncate release forward save load memory scratch_of trim set_kv_limit set_adapters set_free_width);
 }

@@ -143,6 +143,13 @@ pub trait Engine: Send {
     /// Bytes in use.
     fn memory(&self) -> MemoryReport;
 
+    /// The most that [`MemoryReport::scratch`] is while `batch` is computed and after it, so that a cap can be held before anything
+    /// is taken.
+    fn scratch_of(&self, batch: &Batch<'_>) -> u64 {
+        let _ = batch;
+        self.memory().scratch
+    }
+
     /// Gives back to the system what no branch holds: freed KV pages, and the buffers of a pass. They are taken again when they are
     /// needed. Nothing happens in an engine that cannot.
     fn trim(&mut self) {}

@@ -23,6 +23,8 @@ pub(crate) const MARK: TokenId = 14;
 pub(crate) const EOG: TokenId = 15;
 /// KV bytes of one token.
 pub(crate) const TOKEN_BYTES: u64 = 10;
+/// Bytes of a pass's buffers for each of its tokens, which stay until the engine is trimmed.
+pub(crate) const SCRATCH_BYTES: u64 = 20;
 /// Width of a hidden state.
 pub(crate) const N_EMBD: usize = 4;
 pub(crate) const N_LAYER: usize = 2;
@@ -68,6 +70,7 @@ pub(crate) struct ToyEngine {
     next_serial: u64,
     kv_peak: u64,
     kv_limit: u64,
+    scratch: u64,
 }
 
 impl ToyEngine {
@@ -96,6 +99,7 @@ impl ToyEngine {
             next_serial: 1,
             kv_peak: 0,
             kv_limit: u64::MAX,
+            scratch: 0,
         }
     }
 
@@ -282,6 +286,7 @@ impl Engine for ToyEngine {
                 return Err(Error::new(ErrorKind::ContextLength, "the toy's context is full"));
             }
         }
+        self.scratch = self.scratch_of(batch);
         self.widest = self.widest.max(extra.len());
         self.computed += batch.len() as u64;
         rows.clear(self.info.n_vocab, hidden_width);
@@ -361,7 +366,16 @@ impl Engine for ToyEngine {
     }
 
     fn memory(&self) -> MemoryReport {
-        MemoryReport { kv: self.kv(), kv_peak: self.kv_peak, kv_limit: self.kv_limit, ..MemoryReport::default() }
+        let (kv, kv_peak, kv_limit, scratch) = (self.kv(), self.kv_peak, self.kv_limit, self.scratch);
+        MemoryReport { kv, kv_peak, kv_limit, scratch, ..MemoryReport::default() }
+    }
+
+    fn scratch_of(&self, batch: &Batch<'_>) -> u64 {
+        self.scratch.max(batch.len() as u64 * SCRATCH_BYTES)
+    }
+
+    fn trim(&mut self) {
+        self.scratch = 0;
     }
 
     fn set_kv_limit(&mut self, bytes: u64) {

@@ -11,6 +11,8 @@ use crate::simd::Isa;
 pub(crate) const TILE: usize = 32;
 /// Inputs below which waking the team costs more than it saves.
 const SERIAL_INPUTS: usize = 8192;
+/// The longest block of a form.
+pub const INPUTS: usize = 256;
 
 /// What the input becomes before it meets weights of some format: the partner that ggml gives that format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +145,15 @@ impl Activations {
     /// The input itself, normed if so asked, `[column][k]`.
     pub fn input(&self) -> &[f32] {
         &self.x[..self.n * self.k]
+    }
+
+    /// Bytes that [`INPUTS`] inputs take, at most, in the forms that weights of these formats need.
+    pub fn input_bytes(formats: impl Iterator<Item = QuantType>) -> usize {
+        let mut wants = [false; 5];
+        formats.for_each(|ty| wants[Partner::of(ty) as usize] = true);
+        // Q8: quants, scale, sum and three corrections. Q8_K: quants, scale, sums of 16 and of 32.
+        let forms = [INPUTS / 32 * (32 + 5 * 4), 256 + 4 + 2 * (16 + 8), 4 * INPUTS, 4 * INPUTS, 0];
+        4 * INPUTS + forms.iter().zip(wants).filter(|(_, wanted)| *wanted).map(|(bytes, _)| bytes).sum::<usize>()
     }
 
     /// Bytes of all buffers.
@@ -302,6 +313,7 @@ impl Columns<'_> {
 
 fn sized<T: Default + Clone>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     if buffer.len() < len {
+        buffer.reserve_exact(len - buffer.len());
         buffer.resize(len, T::default());
     }
     &mut buffer[..len]

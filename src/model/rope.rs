@@ -154,9 +154,11 @@ impl RopeTable {
     }
 
     /// The table of these positions, one a row, in place of the old ones.
-    pub fn fill(&mut self, positions: impl Iterator<Item = usize>) {
-        self.cos.clear();
-        self.sin.clear();
+    pub fn fill(&mut self, positions: impl ExactSizeIterator<Item = usize>) {
+        for table in [&mut self.cos, &mut self.sin] {
+            table.clear();
+            table.reserve_exact(positions.len() * self.frequencies.len());
+        }
         for position in positions {
             for frequency in &self.frequencies {
                 let (s, c) = (position as f64 * frequency).sin_cos();
@@ -164,6 +166,16 @@ impl RopeTable {
                 self.sin.push(s as f32 * self.magnitude);
             }
         }
+    }
+
+    /// Bytes of the table.
+    pub fn bytes(&self) -> usize {
+        (self.cos.capacity() + self.sin.capacity()) * size_of::<f32>()
+    }
+
+    /// Gives the table's memory back.
+    pub fn trim(&mut self) {
+        (self.cos, self.sin) = (Vec::new(), Vec::new());
     }
 }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 use super::energy::{EnergyMeter, Joules, PowerModel};
-use crate::engine::MemoryReport;
+use crate::engine::{Batch, Engine, MemoryReport, Rows};
+use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{CancelToken, Interrupt};
 
 /// What a search may spend; `None` is no limit.
@@ -19,8 +20,9 @@ pub struct Budget {
     /// KV of all branches together, in bytes, prompt included: [`kv_limit`](crate::engine::MemoryReport::kv_limit) for
     /// the time of the search. Never exceeded: fewer branches are decoded at once instead. Weights do not count.
     pub kv_bytes: Option<u64>,
-    /// Weights, KV and scratch of the engine together, in bytes: what KV may take shrinks by the rest. A judge with an
-    /// engine of its own has a cap of its own.
+    /// Weights, adapters, KV and scratch of the engine and the search's rows of logits together, in bytes. Never exceeded: a pass that
+    /// would need more is not begun, and a shorter or narrower one takes its place. A judge with an engine of its own has a cap
+    /// of its own.
     pub bytes: Option<u64>,
     /// Energy from the call to the answer, in joules: measured where the system tells, else estimated. Missed by at most
     /// one forward pass.
@@ -53,7 +55,7 @@ pub struct Usage {
     pub reward_wall: Duration,
     /// The most KV in use after any pass, in bytes.
     pub kv_peak_bytes: u64,
-    /// The most that the engine held at once: weights, adapters, KV and scratch, in bytes.
+    /// The most that was held at once, in bytes: the engine's weights, adapters, KV and scratch, and the search's rows of logits.
     pub peak_bytes: u64,
     /// Energy, without pauses.
     pub joules: Joules,
@@ -158,26 +160,55 @@ impl Ledger {
         self.limits.joules.is_some_and(|limit| self.usage.joules.joules >= limit)
     }
 
-    /// What KV may take while the engine holds this; `outside` is the cap that holds anyway.
-    pub fn kv_limit(&self, memory: &MemoryReport, outside: u64) -> u64 {
-        let rest = memory.weights.saturating_add(memory.adapters).saturating_add(memory.scratch);
-        let of_total = self.limits.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(rest));
-        self.limits.kv_bytes.unwrap_or(u64::MAX).min(of_total).min(outside)
+    /// One forward pass within the limits, counted with the memory that it leaves in use; `outside` is a cap on KV that holds
+    /// anyway. [`Memory`](ErrorKind::Memory) when it would go past a limit: then nothing has changed but the engine's cap on KV.
+    pub fn pass<E: Engine + ?Sized>(
+        &mut self,
+        engine: &mut E,
+        batch: &Batch<'_>,
+        rows: &mut Rows,
+        outside: u64,
+    ) -> Result<()> {
+        let before = engine.memory();
+        let beside_kv = fixed(&before)
+            .saturating_add(engine.scratch_of(batch))
+            .saturating_add(rows.bytes_with(batch, engine.info()));
+        let of_total = self.limits.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(beside_kv));
+        engine.set_kv_limit(self.limits.kv_bytes.unwrap_or(u64::MAX).min(of_total).min(outside));
+        if before.kv > of_total {
+            let (tokens, limit) = (batch.len(), self.limits.bytes.unwrap_or(u64::MAX));
+            let message = format!(
+                "a pass over {tokens} tokens takes {beside_kv} bytes beside the {} of KV, and the limit is {limit}",
+                before.kv
+            );
+            return Err(Error::new(ErrorKind::Memory, message));
+        }
+        engine.forward(batch, rows)?;
+        self.record(&engine.memory(), rows);
+        self.tick();
+        Ok(())
     }
 
-    /// Counts a pass, and the memory that it left in use.
-    pub fn record(&mut self, memory: &MemoryReport) {
+    fn record(&mut self, memory: &MemoryReport, rows: &Rows) {
         let usage = &mut self.usage;
         usage.forward_passes += 1;
         usage.kv_peak_bytes = usage.kv_peak_bytes.max(memory.kv);
-        let fixed = memory.weights.saturating_add(memory.adapters).saturating_add(memory.scratch);
-        usage.peak_bytes = usage.peak_bytes.max(fixed.saturating_add(memory.kv));
+        let beside_kv = fixed(memory).saturating_add(memory.scratch).saturating_add(rows.bytes());
+        usage.peak_bytes = usage.peak_bytes.max(beside_kv.saturating_add(memory.kv));
     }
+}
+
+/// What no pass changes.
+fn fixed(memory: &MemoryReport) -> u64 {
+    memory.weights.saturating_add(memory.adapters)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Want;
+    use crate::engine::toy::{SCRATCH_BYTES, TOKEN_BYTES, ToyEngine, WORDS};
+    use crate::kernels::LogitBlock;
 
     fn open(budget: &Budget) -> Ledger {
         let mut ledger = Ledger::new(budget, Usage::default());
@@ -224,17 +255,18 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_on_all_bytes_leaves_kv_what_weights_and_scratch_do_not_take() {
-        let memory = MemoryReport { weights: 70, adapters: 30, scratch: 20, ..MemoryReport::default() };
-        for (bytes, kv_bytes, outside, expected) in [
-            (None, None, 900, 900),
-            (Some(150), None, 900, 30),
-            (Some(150), Some(10), 900, 10),
-            (Some(90), None, 900, 0),
-            (None, Some(70), 60, 60),
-        ] {
-            let ledger = open(&Budget { bytes, kv_bytes, ..Budget::default() });
-            assert_eq!(ledger.kv_limit(&memory, outside), expected);
+    fn a_pass_that_would_go_past_the_cap_on_all_bytes_is_not_begun() {
+        let row = (WORDS.len() * size_of::<f32>() + size_of::<LogitBlock>()) as u64;
+        let needed = TOKEN_BYTES + SCRATCH_BYTES + row;
+        for (bytes, outside, fits) in [(needed, u64::MAX, true), (needed - 1, u64::MAX, false), (needed, 0, false)] {
+            let (mut toy, mut rows) = (ToyEngine::new(20, 1), Rows::new());
+            let branch = toy.root().unwrap();
+            let mut ledger = open(&Budget { bytes: Some(bytes), ..Budget::default() });
+            let mut batch = Batch::default();
+            batch.push(&branch, 0, Want::Logits);
+            let passed = ledger.pass(&mut toy, &batch, &mut rows, outside);
+            assert_eq!(passed.map_err(|error| error.kind()), if fits { Ok(()) } else { Err(ErrorKind::Memory) });
+            assert_eq!(ledger.usage.peak_bytes, if fits { needed } else { 0 });
         }
     }
 

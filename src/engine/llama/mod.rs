@@ -237,6 +237,11 @@ impl Engine for LlamaEngine {
         }
     }
 
+    fn scratch_of(&self, batch: &Batch<'_>) -> u64 {
+        let outputs = batch.items.iter().filter(|item| item.want != Want::None).count();
+        model::scratch(outputs.max(self.context.n_outputs()), self.info.n_vocab)
+    }
+
     fn set_kv_limit(&mut self, bytes: u64) {
         self.kv.pages_mut().set_limit(bytes);
     }

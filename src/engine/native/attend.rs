@@ -1,6 +1,7 @@
 //! Attention's share of a forward pass: new keys and values into their pages, plans of who sees what, buffers.
 
 use crate::engine::native::forward::Pass;
+use crate::engine::native::scratch::Demand;
 use crate::engine::plan::Step;
 use crate::kernels::{self, Attention, AttentionPlan, AttentionShape, KvSlot, Query};
 use crate::model::Config;
@@ -19,6 +20,13 @@ impl AttendState {
         let plans: usize = self.plans.iter().map(|(_, plan)| plan.bytes()).sum();
         plans + self.slots.capacity() * size_of::<KvSlot>() + self.scratch.capacity() * size_of::<f32>()
     }
+}
+
+/// The most that slots and plans for so many windows take.
+pub(super) fn bytes(demand: Demand, windows: u64) -> u64 {
+    // A vector that grows as it is filled may hold twice as much as is in it.
+    windows * 2 * AttentionPlan::most_bytes(demand.tokens, demand.stretches)
+        + (2 * demand.tokens * size_of::<KvSlot>()) as u64
 }
 
 impl Pass<'_> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::engine::native::lora::Site::{AfterAttention, AfterGate, BeforeAttention, BeforeFfn};
+use crate::engine::native::scratch::size;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels::{self, Activations, Input, MatrixView, PackedMatrix, Product};
@@ -69,6 +70,11 @@ impl LoraSet {
     /// What stands beside the matrices of layer `layer` that meet the input at `site`.
     pub fn get(&self, layer: usize, site: Site) -> Option<&Beside> {
         self.layers.get(layer)?[site as usize].as_ref()
+    }
+
+    /// Outputs of the widest A.
+    pub fn rank(&self) -> usize {
+        self.layers.iter().flatten().flatten().map(|beside| beside.a.rows()).max().unwrap_or_default()
     }
 
     /// Digest of the model and of everything beside it.
@@ -150,7 +156,7 @@ impl LowRank {
     /// matrices.
     pub fn product<'a>(&'a mut self, beside: Option<&'a Beside>, n: usize) -> Option<Product<'a>> {
         let w = &beside?.a;
-        self.x.resize(n * w.rows(), 0.0);
+        size(&mut self.x, n * w.rows());
         Some(Product { w, bias: None, out: &mut self.x, add: false })
     }
 
@@ -167,6 +173,7 @@ impl LowRank {
         let Some(part) = beside.parts.iter().find(|part| part.projection == projection) else { return Ok(()) };
         let (all, rank) = (beside.a.rows(), part.b.cols());
         self.own.clear();
+        self.own.reserve_exact(self.x.len() / all * rank);
         self.x.chunks_exact(all).for_each(|x| self.own.extend_from_slice(&x[part.first..part.first + rank]));
         self.acts.set(team, isa, Input::Plain(&self.own), rank, &[QuantType::F32])?;
         kernels::matmul(team, isa, &self.acts, vec![Product { w: &part.b, bias: None, out, add: true }])

@@ -7,25 +7,29 @@ mod pages;
 mod saved;
 mod scratch;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
 pub use crate::kernels::KvType;
 
 use crate::engine::context::{checked_n_ctx, n_ctx};
-use crate::engine::kv_tree::KvTree;
+use crate::engine::kv_tree::{KvTree, SlotId};
 use crate::engine::native::forward::Pass;
 use crate::engine::native::lora::LoraSet;
 pub(in crate::engine) use crate::engine::native::pages::PagePool;
-use crate::engine::native::scratch::Scratch;
+use crate::engine::native::scratch::{CHUNK_TOKENS, Demand, Scratch, Sizes};
 use crate::engine::plan::Plan;
 use crate::engine::{ASSUMED_FREE_WIDTH, Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, adapters_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
-use crate::kernels::{KvLayout, PAGE_TOKENS};
+use crate::kernels::{Activations, INPUTS, KvLayout, PAGE_TOKENS};
 use crate::limits::Limits;
-use crate::model::{Adapter, Config, Model};
+use crate::model::{Adapter, Config, Model, Tensor};
 use crate::simd::Isa;
+
+/// Bytes of [`INPUTS`] inputs where the weights' formats are not known: as f32, and as f32 again for F16 and BF16; quantized forms take less.
+const ESTIMATED_INPUTS: usize = 8 * INPUTS;
 
 /// How a native engine runs.
 #[derive(Debug, Clone)]
@@ -106,6 +110,20 @@ impl NativeEngine {
         })
     }
 
+    /// What a batch asks of the buffers; branches that are not this engine's are left to [`forward`](Engine::forward).
+    fn demand(&self, batch: &Batch<'_>) -> Demand {
+        let mut added: BTreeMap<SlotId, usize> = BTreeMap::new();
+        for slot in batch.items.iter().filter_map(|item| self.kv.find(item.branch).ok()) {
+            *added.entry(slot).or_default() += 1;
+        }
+        let of_branch = |(slot, tokens): (SlotId, usize)| {
+            let held = self.kv.len(slot);
+            let parts = self.kv.path(slot, held).len() + tokens.div_ceil(PAGE_TOKENS) + 1;
+            Demand { tokens, positions: held + tokens, stretches: tokens * parts }
+        };
+        added.into_iter().map(of_branch).fold(Demand::default(), Demand::beside)
+    }
+
     /// The model that it runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
@@ -114,12 +132,16 @@ impl NativeEngine {
     /// What an engine over a model of this configuration would take, before anything is loaded.
     pub fn estimate(config: &Config, weights: u64, options: &NativeOptions) -> Estimate {
         let layout = options.layout(config);
+        let positions = n_ctx(options.n_ctx, config.n_ctx_train);
+        // A prompt that one branch holds alone: a token sees parts of pages as it sees pages.
+        let stretches = CHUNK_TOKENS * positions.div_ceil(PAGE_TOKENS);
+        let demand = Demand { tokens: CHUNK_TOKENS, positions, stretches };
         Estimate {
             weights,
             kv_per_token: layout.token_bytes(),
             kv_page: layout.page_bytes(),
             page_tokens: PAGE_TOKENS,
-            scratch: scratch::bytes(config, options.threads, n_ctx(options.n_ctx, config.n_ctx_train)),
+            scratch: Sizes { config, threads: options.threads, inputs: ESTIMATED_INPUTS, rank: 0 }.bytes(demand),
         }
     }
 }
@@ -186,7 +208,9 @@ impl Engine for NativeEngine {
         }
         let hidden_width = batch.hidden_width(self.info.n_embd, self.info.n_layer)?;
         rows.clear(self.info.n_vocab, hidden_width);
+        let demand = self.demand(batch);
         let plan = Plan::new(&mut self.kv, batch, self.info.n_vocab, self.info.n_ctx)?;
+        self.scratch.expect(demand);
         let pass = Pass {
             model: &self.model,
             team: &self.team,
@@ -235,6 +259,14 @@ impl Engine for NativeEngine {
             kv_limit: pages.limit(),
             scratch: self.scratch.bytes(),
         }
+    }
+
+    fn scratch_of(&self, batch: &Batch<'_>) -> u64 {
+        let formats = self.model.weights().multiplied().map(Tensor::ty);
+        let inputs = Activations::input_bytes(formats);
+        let rank = self.loras.as_ref().map_or(0, LoraSet::rank);
+        let sizes = Sizes { config: self.model.config(), threads: self.team.threads(), inputs, rank };
+        sizes.bytes(self.scratch.with(self.demand(batch)))
     }
 
     fn set_kv_limit(&mut self, bytes: u64) {

@@ -37,9 +37,12 @@ impl PagePool {
         self.limit
     }
 
-    /// Caps growth from now on; pages already held stay.
+    /// Caps growth from now on; pages in use stay, and freed ones only where there is room for them.
     pub fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
+        if self.peak() > limit {
+            self.trim();
+        }
     }
 
     /// Bytes of pages in use.

@@ -2,7 +2,7 @@
 
 use crate::engine::native::attend::{self, AttendState};
 use crate::engine::native::lora::LowRank;
-use crate::kernels::{Activations, attention_scratch_bytes};
+use crate::kernels::{Activations, INPUTS, attention_scratch_bytes};
 use crate::model::{Config, RopeTable};
 
 /// Tokens whose activations are held at once; longer batches run in chunks of this many.
@@ -32,6 +32,38 @@ pub(super) struct Scratch {
     pub rope: RopeTable,
     /// Rotations of local layers.
     pub rope_local: Option<RopeTable>,
+    /// The largest chunks since the buffers were given back.
+    demand: Demand,
+}
+
+/// What the buffers hold at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub tokens: usize,
+    /// The most positions that one of them sees.
+    pub positions: usize,
+    /// Parts of pages that they see, counted for every token.
+    pub stretches: usize,
+}
+
+impl Demand {
+    /// What holds both at once.
+    pub fn beside(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens + other.tokens,
+            positions: self.positions.max(other.positions),
+            stretches: self.stretches + other.stretches,
+        }
+    }
+
+    /// What holds one or the other.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.max(other.tokens),
+            positions: self.positions.max(other.positions),
+            stretches: self.stretches.max(other.stretches),
+        }
+    }
 }
 
 impl Scratch {
@@ -50,7 +82,18 @@ impl Scratch {
             attend: AttendState::default(),
             rope: RopeTable::new(&config.rope, n_ctx),
             rope_local: config.window.as_ref().map(|w| RopeTable::new(&w.rope, n_ctx)),
+            demand: Demand::default(),
         }
+    }
+
+    /// What the buffers have to hold when a pass of this demand comes.
+    pub fn with(&self, demand: Demand) -> Demand {
+        self.demand.max(Demand { tokens: demand.tokens.min(CHUNK_TOKENS), ..demand })
+    }
+
+    /// A pass of this demand comes.
+    pub fn expect(&mut self, demand: Demand) {
+        self.demand = self.with(demand);
     }
 
     /// Sizes all buffers for `n` tokens.
@@ -64,18 +107,18 @@ impl Scratch {
             (&mut self.attn, config.n_embd_q()),
             (&mut self.ffn, config.n_ff),
         ] {
-            buffer.resize(n * width, 0.0);
+            size(buffer, n * width);
         }
     }
 
     /// Fills the rotation tables for these positions.
-    pub fn rotate_to(&mut self, positions: impl Iterator<Item = usize> + Clone) {
+    pub fn rotate_to(&mut self, positions: impl ExactSizeIterator<Item = usize> + Clone) {
         for table in [Some(&mut self.rope), self.rope_local.as_mut()].into_iter().flatten() {
             table.fill(positions.clone());
         }
     }
 
-    /// Gives the buffers' memory back to the system; the next pass takes what it needs again. Rotations stay.
+    /// Gives the buffers' memory back to the system; the next pass takes what it needs again.
     pub fn trim(&mut self) {
         let buffers = [
             &mut self.x,
@@ -89,21 +132,48 @@ impl Scratch {
         ];
         buffers.into_iter().for_each(|buffer| *buffer = Vec::new());
         (self.low, self.acts, self.attend) = (LowRank::default(), Activations::default(), AttendState::default());
+        [Some(&mut self.rope), self.rope_local.as_mut()].into_iter().flatten().for_each(RopeTable::trim);
+        self.demand = Demand::default();
     }
 
     pub fn bytes(&self) -> u64 {
         let buffers = [&self.x, &self.h, &self.q, &self.k, &self.v, &self.attn, &self.ffn, &self.gate];
         let elements: usize = buffers.iter().map(|b| b.capacity()).sum();
-        (elements * size_of::<f32>() + self.acts.bytes() + self.low.bytes() + self.attend.bytes()) as u64
+        let rotations = self.rope.bytes() + self.rope_local.as_ref().map_or(0, RopeTable::bytes);
+        (elements * size_of::<f32>() + self.acts.bytes() + self.low.bytes() + self.attend.bytes() + rotations) as u64
     }
 }
 
-/// Bytes of the buffers of the largest chunk: f32 by role, and the input of the widest matmul as f32 and in a second form, which
-/// takes four bytes an element where weights are F16 or BF16, and less where it is quantized; and what attention over `n_ctx` tokens
-/// takes on so many threads.
-pub(super) fn bytes(config: &Config, threads: usize, n_ctx: usize) -> u64 {
-    let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + config.n_ff;
-    let widest = config.n_ff.max(config.n_embd_q()).max(config.n_embd);
-    (CHUNK_TOKENS * (widths * size_of::<f32>() + widest * 8)) as u64
-        + attention_scratch_bytes(&attend::shape(config), threads, n_ctx)
+/// A buffer of `len` elements, whose memory grows by no more than that.
+pub(super) fn size(buffer: &mut Vec<f32>, len: usize) {
+    buffer.reserve_exact(len.saturating_sub(buffer.len()));
+    buffer.resize(len, 0.0);
+}
+
+/// What the sizes of the buffers depend on, beside the demand.
+pub(super) struct Sizes<'a> {
+    pub config: &'a Config,
+    pub threads: usize,
+    /// Bytes of [`INPUTS`] inputs of a matmul in the forms that the weights need.
+    pub inputs: usize,
+    /// What adapters add to one input, in outputs of their first factors; 0 without any.
+    pub rank: usize,
+}
+
+impl Sizes<'_> {
+    /// The most that [`Scratch::bytes`] becomes by this demand.
+    pub fn bytes(&self, demand: Demand) -> u64 {
+        let Self { config, threads, inputs, rank } = self;
+        let gate = if *rank > 0 { config.n_ff } else { 0 };
+        let rotated = config.rope.n_rot + config.window.as_ref().map_or(0, |window| window.rope.n_rot);
+        let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + config.n_ff + gate;
+        let widest = config.n_ff.max(config.n_embd_q()).max(config.n_embd);
+        // Between an adapter's factors: of all parts, of one, and that as an input.
+        let floats = widths + rotated + 3 * rank;
+        let token = floats * size_of::<f32>() + (widest * inputs).div_ceil(INPUTS);
+        let windows = if config.window.is_some() { 2 } else { 1 };
+        (demand.tokens as u64).saturating_mul(token as u64)
+            + attend::bytes(demand, windows)
+            + attention_scratch_bytes(&attend::shape(config), *threads, demand.positions)
+    }
 }

@@ -30,7 +30,8 @@ pub struct Shared<E> {
 /// A pass waits for the shares that were in the last one, at most as long as that took, so that searches stay in step; a share
 /// that does not ask meanwhile is waited for no more until it asks again. A cancellation or a deadline is heeded before a
 /// common pass, not within it. [`MemoryReport::kv`] is the KV of all shares, and a cap on KV is held against it, so that a search
-/// under such a cap may find less room than alone. Adapters belong to the engine and are set before it is shared.
+/// under such a cap may find less room than alone; [`Engine::scratch_of`] is that of a share's own batch, and the common pass may take
+/// more. Adapters belong to the engine and are set before it is shared.
 pub struct Share<'a, E: Engine> {
     shared: &'a Shared<E>,
     id: u64,
@@ -160,6 +161,10 @@ impl<E: Engine> Engine for Share<'_, E> {
     fn memory(&self) -> MemoryReport {
         let memory = self.shared.lock().engine.memory();
         MemoryReport { kv_limit: memory.kv_limit.min(self.kv_limit), ..memory }
+    }
+
+    fn scratch_of(&self, batch: &Batch<'_>) -> u64 {
+        self.shared.lock().engine.scratch_of(batch)
     }
 
     fn trim(&mut self) {

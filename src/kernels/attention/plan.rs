@@ -133,6 +133,12 @@ impl AttentionPlan {
             + self.clusters.capacity() * size_of::<Cluster>()
     }
 
+    /// The most that the elements of a plan of so many queries take, whose paths have `stretches` parts, counted for each query.
+    pub fn most_bytes(queries: usize, stretches: usize) -> u64 {
+        let of_queries = queries.saturating_mul(size_of::<Row>() + size_of::<Cluster>());
+        of_queries.saturating_add(stretches.saturating_mul(size_of::<Piece>())) as u64
+    }
+
     /// As many rows from `first` on as fit the cache, at least one and at most `most`.
     fn next_cluster(&self, shape: &AttentionShape, first: usize, most: usize) -> Range<usize> {
         let (mut low, mut high, mut end) = (usize::MAX, 0, first);

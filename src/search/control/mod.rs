@@ -25,7 +25,7 @@ use super::node::{End, NodeId};
 use super::outcome::{Outcome, StopReason};
 use super::tree::Tree;
 use super::{Program, SearchParams, Vocabulary, Vote};
-use crate::engine::{Batch, Branch, Engine, PREFILL_CHUNK, Rows, Sampler, SamplerParams, Want};
+use crate::engine::{Branch, Engine, Rows, Sampler, SamplerParams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{CancelToken, Event, Observer};
 use crate::reward::Judge;
@@ -255,43 +255,6 @@ impl<'a, 'j, E: Engine + ?Sized, V: Vocabulary> Search<'a, 'j, E, V> {
             }
             self.pass(observer, cancel)?;
         }
-    }
-
-    /// Computes the prompt but for its last token, as far as the energy lasts.
-    fn prefill(&mut self, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<()> {
-        let trunk = match self.trunk.take() {
-            Some(trunk) => self.trunk.insert(trunk),
-            None => self.trunk.insert(self.engine.root()?),
-        };
-        let interrupt = self.ledger.interrupt(cancel);
-        let (_, body) = self.prompt.split_last().ok_or_else(|| Error::invalid("the prompt holds no token"))?;
-        let total = self.prompt.len() as u64;
-        self.ledger.usage.prompt_tokens = self.ledger.usage.prompt_tokens.max(total);
-        let mut done = self.engine.len(trunk);
-        for chunk in body.get(done..).unwrap_or_default().chunks(PREFILL_CHUNK) {
-            interrupt.check()?;
-            if self.ledger.exhausted() {
-                return Ok(());
-            }
-            self.engine.set_kv_limit(self.ledger.kv_limit(&self.engine.memory(), self.kv_limit));
-            let mut batch = Batch::new(&interrupt);
-            batch.extend(trunk, chunk, Want::None);
-            self.engine.forward(&batch, &mut self.rows).map_err(|error| match error.kind() {
-                ErrorKind::Memory => error.context(format!("the prompt of {total} tokens alone needs more memory")),
-                _ => error,
-            })?;
-            done += chunk.len();
-            observer.event(&Event::Progress { what: "prompt", done: done as u64, total });
-            self.ledger.record(&self.engine.memory());
-            self.ledger.tick();
-        }
-        Ok(())
-    }
-
-    /// What KV may take now: scratch grows with the first passes.
-    fn cap_kv(&mut self) {
-        let limit = self.ledger.kv_limit(&self.engine.memory(), self.kv_limit);
-        self.engine.set_kv_limit(limit);
     }
 
     /// Tells the algorithm about ended nodes, in the order in which it asked for them.

@@ -12,14 +12,13 @@ use crate::search::vocabulary::Vocabulary;
 impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
     /// One token more for each lane.
     pub(super) fn pass(&mut self, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<()> {
-        self.cap_kv();
         let interrupt = self.ledger.interrupt(cancel);
         let want = if self.judging.taps().is_empty() { Want::Logits } else { Want::Both };
         let mut batch = Batch::new(&interrupt).with_taps(self.judging.taps());
         for lane in &self.lanes {
             batch.extend(&lane.branch, &lane.feed, want);
         }
-        match self.engine.forward(&batch, &mut self.rows) {
+        match self.ledger.pass(self.engine, &batch, &mut self.rows, self.kv_limit) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Memory => {
                 self.make_room(observer);
@@ -27,8 +26,6 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
             }
             Err(error) => return Err(error),
         }
-        self.ledger.record(&self.engine.memory());
-        self.ledger.tick();
         self.draw(observer)?;
         self.settle(observer, cancel)
     }

@@ -1,4 +1,4 @@
-//! Parts of a prompt that a program puts to the model on the way.
+//! The prompt, and parts of it that a program puts to the model on the way.
 //!
 //! A part is computed as soon as it is asked for and beside nothing else, as the search's own prompt is: a pass over many
 //! tokens of one branch is bound by arithmetic, so that a batch would save nothing. All but its last token is kept for the
@@ -7,14 +7,36 @@
 use super::Search;
 use crate::engine::{Batch, Branch, Engine, PREFILL_CHUNK, Want};
 use crate::error::{ErrorKind, Result};
-use crate::observe::{CancelToken, Observer};
+use crate::observe::{CancelToken, Event, Observer};
 use crate::search::algo::Extend;
 use crate::search::lane::Growth;
 use crate::search::node::{End, NodeId};
 use crate::search::vocabulary::Vocabulary;
 use crate::text::TokenId;
 
+/// Tokens in a pass below which its buffers matter no more.
+const LEAST_CHUNK: usize = 16;
+
 impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
+    /// Computes the search's prompt but for its last token, as far as the energy lasts.
+    pub(super) fn prefill(&mut self, observer: &mut dyn Observer, cancel: &CancelToken) -> Result<()> {
+        let trunk = match self.trunk.take() {
+            Some(trunk) => trunk,
+            None => self.engine.root()?,
+        };
+        let prompt = std::mem::take(&mut self.prompt);
+        let (total, body) = (prompt.len() as u64, prompt.get(..prompt.len().saturating_sub(1)).unwrap_or_default());
+        self.ledger.usage.prompt_tokens = self.ledger.usage.prompt_tokens.max(total);
+        let done = self.compute(&trunk, body, cancel, &mut |done| {
+            observer.event(&Event::Progress { what: "prompt", done: done as u64, total });
+        });
+        (self.trunk, self.prompt) = (Some(trunk), prompt);
+        done.map(drop).map_err(|error| match error.kind() {
+            ErrorKind::Memory => error.context(format!("the prompt of {total} tokens alone needs more memory")),
+            _ => error,
+        })
+    }
+
     /// The node of a part of a prompt.
     pub(super) fn add_prompt(&mut self, extend: &Extend) -> NodeId {
         let id = self.tree.add(extend.at);
@@ -39,7 +61,7 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         let body = path.get(..path.len().saturating_sub(1)).unwrap_or_default();
         let held = self.engine.len(&branch).min(body.len());
         self.engine.truncate(&mut branch, held)?;
-        match self.read_body(&branch, body, cancel) {
+        match self.compute(&branch, body, cancel, &mut |_| ()) {
             Ok(true) => {}
             Ok(false) => {
                 self.engine.release(branch);
@@ -69,28 +91,39 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         Ok(())
     }
 
-    /// Whether all of it was computed before the energy was spent.
-    fn read_body(&mut self, branch: &Branch, body: &[TokenId], cancel: &CancelToken) -> Result<bool> {
+    /// Computes what `branch` does not hold of `body`, and tells `progress` how much it holds. Whether all of it was computed before
+    /// the energy was spent.
+    ///
+    /// When memory runs short, ended nodes give up their KV, then fewer tokens are computed at once.
+    pub(super) fn compute(
+        &mut self,
+        branch: &Branch,
+        body: &[TokenId],
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<bool> {
+        let mut most = PREFILL_CHUNK;
         loop {
             let held = self.engine.len(branch);
-            let Some(chunk) = body.get(held..).and_then(|rest| rest.chunks(PREFILL_CHUNK).next()) else {
+            let Some(chunk) = body.get(held..).and_then(|rest| rest.chunks(most).next()) else {
+                // The buffers of a prompt's passes are larger than those of branches, whose KV can have the room.
+                if self.params.budget.bytes.is_some() {
+                    self.engine.trim();
+                }
                 return Ok(true);
             };
             if self.ledger.exhausted() {
                 return Ok(false);
             }
-            self.cap_kv();
             let interrupt = self.ledger.interrupt(cancel);
             interrupt.check()?;
             let mut batch = Batch::new(&interrupt);
             batch.extend(branch, chunk, Want::None);
-            match self.engine.forward(&batch, &mut self.rows) {
-                Ok(()) => {
-                    self.ledger.record(&self.engine.memory());
-                    self.ledger.tick();
-                }
+            match self.ledger.pass(self.engine, &batch, &mut self.rows, self.kv_limit) {
+                Ok(()) => progress(held + chunk.len()),
                 Err(error) if error.kind() == ErrorKind::Memory => match self.kept.evict() {
                     Some(kept) => self.engine.release(kept),
+                    None if chunk.len() > LEAST_CHUNK => most = chunk.len().div_ceil(2),
                     None => return Err(error),
                 },
                 Err(error) => return Err(error),

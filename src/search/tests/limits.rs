@@ -28,6 +28,25 @@ fn a_kv_cap_slows_the_search_down_and_changes_nothing_else() {
 }
 
 #[test]
+fn a_cap_on_all_bytes_is_never_exceeded_and_changes_nothing_else() {
+    let mut narrower = 0;
+    for params in algorithms() {
+        let free = run(&mut ToyEngine::new(200, 8), &params).unwrap();
+        for percent in [90, 60, 40] {
+            let bytes = free.usage.peak_bytes * percent / 100;
+            let budget = Budget { bytes: Some(bytes), ..Budget::default() };
+            let capped = run(&mut ToyEngine::new(200, 8), &SearchParams { budget, ..params.clone() }).unwrap();
+            assert!(capped.usage.peak_bytes <= bytes, "{} of {bytes} bytes, {params:?}", capped.usage.peak_bytes);
+            if capped.stop_reason != StopReason::Memory {
+                assert_eq!(essence(&capped), essence(&free), "{bytes} bytes, {params:?}");
+                narrower += 1;
+            }
+        }
+    }
+    assert!(narrower > 0, "no search found its way through less memory");
+}
+
+#[test]
 fn branches_that_gave_up_their_kv_go_on_where_they_stood() {
     let params = SearchParams { n: 12, early_stop: EarlyStop::Never, max_tokens: 60, ..SearchParams::default() };
     let budget = Budget { kv_bytes: Some(66 * TOKEN_BYTES), ..Budget::default() };

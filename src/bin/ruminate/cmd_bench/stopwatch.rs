@@ -25,7 +25,7 @@ impl<'a, E: Engine> Timed<'a, E> {
 
 impl<E: Engine> Engine for Timed<'_, E> {
     ruminate::delegate_engine!(|timed| timed.engine;
-        info root len truncate release save load memory set_kv_limit set_adapters set_free_width);
+        info root len truncate release save load memory scratch_of set_kv_limit set_adapters set_free_width);
 
     fn fork(&mut self, at: &Branch) -> Result<Branch> {
         self.forked = true;
