@@ -19,7 +19,7 @@ pub use self::options::LlamaOptions;
 use crate::engine::kv_tree::KvTree;
 use crate::engine::llama::cells::Cells;
 use crate::engine::plan::{Lane, Plan, Step};
-use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap, adapters_in_use};
+use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap, Want, adapters_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Gguf;
 use crate::kernels::{KvType, row_logit_blocks};
