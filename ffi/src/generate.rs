@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ruminate::engine::{
-    Batch, Branch, Engine, Lookup, PREFILL_CHUNK, Rows, Sampled, Sampler, Stream, Want, pass_ahead,
-};
+use ruminate::engine::{Branch, Engine, Lookup, Rows, Sampled, Sampler, Stream, pass_ahead, prefill};
 use ruminate::observe::{Event, Interrupt, Observer};
 use ruminate::reward::answer;
 use ruminate::search::{EnergyMeter, EnergySource};
@@ -129,7 +127,7 @@ impl Drawn {
         observer.event(&Event::NodeStarted { node: NODE, parent: 0, greedy: how.sampler.temperature == 0.0 });
         let prefilled = prefill(engine, branch, prompt, interrupt, &mut rows, observer);
         let mut is_open = match prefilled {
-            Ok(()) => true,
+            Ok(_) => true,
             Err(error) => {
                 stop = interrupted(error, interrupt)?;
                 false
@@ -208,28 +206,6 @@ impl Drawn {
             wall_ms: usage.wall_ms,
         });
     }
-}
-
-/// Computes what is missing of `prompt` but its last token, whose pass gives the first row of logits. What was computed when something
-/// ends it stays in the branch.
-fn prefill(
-    engine: &mut Governed<'_>,
-    branch: &Branch,
-    prompt: &[TokenId],
-    interrupt: &Interrupt,
-    rows: &mut Rows,
-    observer: &mut dyn Observer,
-) -> ruminate::Result<()> {
-    let (mut done, total) = (engine.len(branch), prompt.len() as u64);
-    for chunk in prompt.get(done..prompt.len().saturating_sub(1)).unwrap_or_default().chunks(PREFILL_CHUNK) {
-        interrupt.check()?;
-        let mut batch = Batch::new(interrupt);
-        batch.extend(branch, chunk, Want::None);
-        engine.forward(&batch, rows)?;
-        done += chunk.len();
-        observer.event(&Event::Progress { what: "prompt", done: done as u64, total });
-    }
-    Ok(())
 }
 
 /// Why the run ends with this error; the error itself where nobody asked for an end.

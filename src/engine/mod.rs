@@ -12,6 +12,7 @@ mod log;
 mod lookup;
 pub mod native;
 mod plan;
+mod prefill;
 mod rng;
 mod sampler;
 mod saved;
@@ -25,6 +26,8 @@ pub use batch::{Batch, Row, Rows, Tap, Want};
 pub use device::{Device, Footprint, devices};
 pub use log::{LogObserver, observe_log};
 pub use lookup::{Lookup, pass_ahead};
+pub(crate) use prefill::PREFILL_CHUNK;
+pub use prefill::prefill;
 pub use rng::Stream;
 pub use sampler::{Sampled, Sampler, SamplerParams};
 pub use shared::{Share, Shared};
@@ -36,9 +39,6 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Adapter;
 use crate::observe::Interrupt;
-
-/// Tokens of a prompt in one pass: between passes the clock is checked and progress shown.
-pub const PREFILL_CHUNK: usize = 256;
 
 /// The free width until [`Engine::measure_free_width`] has run or [`Engine::set_free_width`] tells it.
 const ASSUMED_FREE_WIDTH: usize = 8;

@@ -173,12 +173,14 @@ impl Ledger {
         let beside_kv = fixed(&before)
             .saturating_add(engine.scratch_of(batch))
             .saturating_add(rows.bytes_with(batch, engine.info()));
-        let of_total = self.limits.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(beside_kv));
+        let total = self.limits.bytes.unwrap_or(u64::MAX);
+        let of_total = total.saturating_sub(beside_kv);
         engine.set_kv_limit(self.limits.kv_bytes.unwrap_or(u64::MAX).min(of_total).min(outside));
-        if before.kv > of_total {
-            let (tokens, limit) = (batch.len(), self.limits.bytes.unwrap_or(u64::MAX));
+        if beside_kv.saturating_add(before.kv) > total {
             let message = format!(
-                "a pass over {tokens} tokens takes {beside_kv} bytes beside the {} of KV, and the limit is {limit}",
+                "weights, buffers and rows of a pass over {} tokens take {beside_kv} bytes beside {} of KV, and the limit is {total}; \
+                 raise the memory budget",
+                batch.len(),
                 before.kv
             );
             return Err(Error::new(ErrorKind::Memory, message));

@@ -8,7 +8,7 @@ use ruminate::text::TokenId;
 use serde_json::json;
 
 use crate::exit::Failure;
-use crate::generate::{CONTEXT, GenerateArgs, generate};
+use crate::generate::{CONTEXT, GenerateArgs, Request, generate};
 use crate::model::Loaded;
 use crate::output::{Output, Style};
 use crate::signal;
@@ -73,7 +73,8 @@ impl Talk {
         model.engine.truncate(&mut self.branch, shared)?;
         let interrupt = Interrupt { cancel: signal::token(), deadline: None };
         let mut show = |piece: &str| if output.json { Ok(()) } else { output.stream(piece) };
-        let reply = generate(model, &mut self.branch, &prompt, None, &args.generate, &interrupt, &mut show)?;
+        let request = Request { prompt: &prompt, guide: None, interrupt: &interrupt };
+        let reply = generate(model, &mut self.branch, request, &args.generate, output, &mut show)?;
         if !output.json {
             output.line("")?;
             if reply.stop_reason == CONTEXT {

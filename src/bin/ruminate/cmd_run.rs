@@ -6,7 +6,7 @@ use ruminate::observe::Interrupt;
 use serde_json::json;
 
 use crate::exit::{Code, Failure};
-use crate::generate::{GenerateArgs, generate};
+use crate::generate::{GenerateArgs, Request, generate};
 use crate::grammar_args::GrammarArgs;
 use crate::output::{Output, Style};
 use crate::unveiled::Unveiled;
@@ -49,7 +49,8 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         Some(answer) => output.stream(answer.push(piece)),
         None => output.stream(piece),
     };
-    let done = generate(&mut model, &mut branch, &prompt, guide, &args.generate, &interrupt, &mut show)?;
+    let request = Request { prompt: &prompt, guide, interrupt: &interrupt };
+    let done = generate(&mut model, &mut branch, request, &args.generate, output, &mut show)?;
     if let Some(answer) = answer.filter(|_| !output.json) {
         output.stream(answer.finish())?;
     }

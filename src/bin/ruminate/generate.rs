@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use ruminate::engine::{Branch, Engine, Lookup, Rows, Sampled, Sampler, SamplerParams, Stream, pass_ahead};
+use ruminate::engine::{Branch, Engine, Lookup, Rows, Sampled, Sampler, SamplerParams, Stream, pass_ahead, prefill};
 use ruminate::observe::Interrupt;
 use ruminate::text::{Guide, StreamDecoder, TokenId};
 use ruminate::{Error, ErrorKind};
 
 use crate::exit::Failure;
 use crate::model::{Loaded, ModelArgs};
+use crate::output::{Bar, Output};
 
 /// The stop reason of a text that filled the context.
 pub const CONTEXT: &str = "context";
@@ -68,6 +69,14 @@ impl SamplingArgs {
     }
 }
 
+/// What is to be gone on with.
+pub struct Request<'a> {
+    pub prompt: &'a [TokenId],
+    /// Holds what is generated to a grammar.
+    pub guide: Option<Guide>,
+    pub interrupt: &'a Interrupt,
+}
+
 /// What was generated, and why it ended.
 pub struct Generated {
     pub text: String,
@@ -81,20 +90,20 @@ pub struct Generated {
     pub elapsed: Duration,
 }
 
-/// Appends to `branch`, which holds the start of `prompt`, the rest of it and generates more; `show` gets the text as it
-/// grows. A `guide` holds what is generated to a grammar.
+/// Appends to `branch`, which holds the start of the prompt, the rest of it, as `output` shows, and generates more; `show` gets the
+/// text as it grows.
 ///
 /// The branch then holds the prompt and all generated tokens but the last. A prompt that does not fit the context is an error;
 /// a context that fills up later ends the generation.
 pub fn generate(
     model: &mut Loaded,
     branch: &mut Branch,
-    prompt: &[TokenId],
-    mut guide: Option<Guide>,
+    request: Request<'_>,
     args: &GenerateArgs,
-    interrupt: &Interrupt,
+    output: &Output,
     show: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<Generated, Failure> {
+    let Request { prompt, mut guide, interrupt } = request;
     let (sampling, max_tokens) = (&args.sampling, args.max_tokens);
     let mut sampler = Sampler::new(sampling.params())?;
     let numbers = Stream::new(sampling.seed);
@@ -118,8 +127,21 @@ pub fn generate(
         to_first_token: Duration::ZERO,
         elapsed: Duration::ZERO,
     };
+    let mut bar = Bar(output.count_progress("prompt", prompt.len() as u64));
+    let read = prefill(&mut model.engine, branch, prompt, interrupt, &mut rows, &mut bar);
+    bar.0.finish_and_clear();
+    let mut open = match read {
+        Ok(passes) => {
+            generated.passes = passes;
+            true
+        }
+        Err(e) if e.kind() == ErrorKind::Cancelled => {
+            generated.stop_reason = "cancelled";
+            false
+        }
+        Err(e) => return Err(e.into()),
+    };
     let mut next = prompt.get(model.engine.len(branch)..).unwrap_or_default().to_vec();
-    let mut open = true;
     while open && generated.tokens.len() < max_tokens && model.engine.len(branch) + next.len() <= n_ctx {
         let done = generated.tokens.len();
         // Every drafted token that is confirmed is followed by one more draw.

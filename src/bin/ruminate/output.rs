@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ruminate::ErrorKind;
+use ruminate::observe::{Event, Observer};
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -102,6 +103,18 @@ impl Output {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
         bar
+    }
+}
+
+/// A bar that shows how far a piece of work is.
+pub struct Bar(pub ProgressBar);
+
+impl Observer for Bar {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Progress { done, total, .. } = *event {
+            self.0.set_length(total);
+            self.0.set_position(done);
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use clap::builder::RangedU64ValueParser;
 use ruminate::engine::native::NativeOptions;
 use ruminate::exec::Team;
 use ruminate::learn::{self, Figures, FitParams, PartFigures, Picked, Report, Table, Tried};
-use ruminate::observe::{Event, Interrupt, Observer};
+use ruminate::observe::Interrupt;
 use serde_json::json;
 
 use crate::exit::{Code, Failure};
-use crate::output::{Output, Style};
+use crate::output::{Bar, Output, Style};
 use crate::signal;
 
 /// Fit a reward head on labelled steps that `learn collect` wrote.
@@ -114,17 +114,6 @@ pub fn run(args: &HeadArgs, output: &Output) -> Result<(), Failure> {
     let by = head.aggregation.name();
     output.note(Style::Dim, &format!("{}: a search takes the steps' values together by {by}", args.out.display()));
     Ok(())
-}
-
-struct Bar(indicatif::ProgressBar);
-
-impl Observer for Bar {
-    fn event(&mut self, event: &Event<'_>) {
-        if let Event::Progress { done, total, .. } = *event {
-            self.0.set_length(total);
-            self.0.set_position(done);
-        }
-    }
 }
 
 fn show(output: &Output, report: &Report) -> Result<(), Failure> {
