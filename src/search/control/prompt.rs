@@ -94,7 +94,7 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
     /// Computes what `branch` does not hold of `body`, and tells `progress` how much it holds. Whether all of it was computed before
     /// the energy was spent.
     ///
-    /// When memory runs short, ended nodes give up their KV, then fewer tokens are computed at once.
+    /// When memory runs short, ended nodes give up their KV, then fewer tokens are computed at once, in smaller buffers.
     pub(super) fn compute(
         &mut self,
         branch: &Branch,
@@ -123,7 +123,10 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
                 Ok(()) => progress(held + chunk.len()),
                 Err(error) if error.kind() == ErrorKind::Memory => match self.kept.evict() {
                     Some(kept) => self.engine.release(kept),
-                    None if chunk.len() > LEAST_CHUNK => most = chunk.len().div_ceil(2),
+                    None if chunk.len() > LEAST_CHUNK => {
+                        self.engine.trim();
+                        most = chunk.len().div_ceil(2);
+                    }
                     None => return Err(error),
                 },
                 Err(error) => return Err(error),

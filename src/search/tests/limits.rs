@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::engine::toy::TOKEN_BYTES;
+use crate::engine::toy::{SCRATCH_BYTES, TOKEN_BYTES};
 use crate::{Error, ErrorKind};
 
 #[test]
@@ -44,6 +44,18 @@ fn a_cap_on_all_bytes_is_never_exceeded_and_changes_nothing_else() {
         }
     }
     assert!(narrower > 0, "no search found its way through less memory");
+}
+
+#[test]
+fn a_long_prompt_under_a_cap_on_all_bytes_is_computed_in_small_parts() {
+    let prompt = [3; 400];
+    // KV of the prompt and of one short line, and the buffers and rows of few tokens: a part of 256 would take 5,120 bytes more.
+    let bytes = 412 * TOKEN_BYTES + 20 * SCRATCH_BYTES + 400;
+    let budget = Budget { bytes: Some(bytes), ..Budget::default() };
+    let params = SearchParams { algo: Algo::Greedy, max_tokens: 10, budget, ..base() };
+    let mut toy = ToyEngine::new(500, 8);
+    let outcome = solve(&mut toy, &Words, &prompt, &params, None, "", &mut Silent, &CancelToken::new()).unwrap();
+    assert!(outcome.usage.policy_tokens > 0 && outcome.usage.peak_bytes <= bytes, "{outcome:?}");
 }
 
 #[test]
