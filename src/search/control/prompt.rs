@@ -102,12 +102,12 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
         cancel: &CancelToken,
         progress: &mut dyn FnMut(usize),
     ) -> Result<bool> {
-        let mut most = PREFILL_CHUNK;
+        let (mut most, mut passed) = (PREFILL_CHUNK, false);
         loop {
             let held = self.engine.len(branch);
             let Some(chunk) = body.get(held..).and_then(|rest| rest.chunks(most).next()) else {
                 // The buffers of a prompt's passes are larger than those of branches, whose KV can have the room.
-                if self.params.budget.bytes.is_some() {
+                if passed && self.params.budget.bytes.is_some() {
                     self.engine.trim();
                 }
                 return Ok(true);
@@ -120,7 +120,10 @@ impl<E: Engine + ?Sized, V: Vocabulary> Search<'_, '_, E, V> {
             let mut batch = Batch::new(&interrupt);
             batch.extend(branch, chunk, Want::None);
             match self.ledger.pass(self.engine, &batch, &mut self.rows, self.kv_limit) {
-                Ok(()) => progress(held + chunk.len()),
+                Ok(()) => {
+                    passed = true;
+                    progress(held + chunk.len());
+                }
                 Err(error) if error.kind() == ErrorKind::Memory => match self.kept.evict() {
                     Some(kept) => self.engine.release(kept),
                     None if chunk.len() > LEAST_CHUNK => {
