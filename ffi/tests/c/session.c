@@ -230,9 +230,9 @@ static void a_cancelled_prompt_stays_as_far_as_it_was_computed(rum_session *sess
         OK(rum_run_next(run, UINT64_MAX, &event));
         CHECK(event.kind != RUM_EVENT_PROGRESS);
     } while (event.kind != RUM_EVENT_DONE);
+    OK(rum_run_free(run));
     OK(rum_session_n_tokens(session, &n));
     CHECK(n == 400);
-    OK(rum_run_free(run));
     OK(rum_session_rewind(session, 0));
 }
 
