@@ -12,7 +12,7 @@ pub(crate) const TILE: usize = 32;
 /// Inputs below which waking the team costs more than it saves.
 const SERIAL_INPUTS: usize = 8192;
 /// The longest block of a form.
-pub const INPUTS: usize = 256;
+pub const LONGEST_BLOCK: usize = 256;
 
 /// What the input becomes before it meets weights of some format: the partner that ggml gives that format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,13 +147,14 @@ impl Activations {
         &self.x[..self.n * self.k]
     }
 
-    /// Bytes that [`INPUTS`] inputs take, at most, in the forms that weights of these formats need.
-    pub fn input_bytes(formats: impl Iterator<Item = QuantType>) -> usize {
+    /// Bytes that [`LONGEST_BLOCK`] inputs take, at most, in the forms that weights of these formats need.
+    pub fn block_bytes(formats: impl Iterator<Item = QuantType>) -> usize {
         let mut wants = [false; 5];
         formats.for_each(|ty| wants[Partner::of(ty) as usize] = true);
         // Q8: quants, scale, sum and three corrections. Q8_K: quants, scale, sums of 16 and of 32.
-        let forms = [INPUTS / 32 * (32 + 5 * 4), 256 + 4 + 2 * (16 + 8), 4 * INPUTS, 4 * INPUTS, 0];
-        4 * INPUTS + forms.iter().zip(wants).filter(|(_, wanted)| *wanted).map(|(bytes, _)| bytes).sum::<usize>()
+        let forms =
+            [LONGEST_BLOCK / 32 * (32 + 5 * 4), 256 + 4 + 2 * (16 + 8), 4 * LONGEST_BLOCK, 4 * LONGEST_BLOCK, 0];
+        4 * LONGEST_BLOCK + forms.iter().zip(wants).filter(|(_, wanted)| *wanted).map(|(bytes, _)| bytes).sum::<usize>()
     }
 
     /// Bytes of all buffers.

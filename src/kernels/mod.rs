@@ -17,7 +17,7 @@ mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use activations::{Activations, INPUTS, Input};
+pub use activations::{Activations, Input, LONGEST_BLOCK};
 pub use attention::{
     Attention, AttentionPlan, AttentionShape, KvLayout, KvPage, KvSlot, KvType, PAGE_TOKENS, Query, Stretch, attention,
     attention_scratch_bytes, store_keys_values,

@@ -154,10 +154,11 @@ impl RopeTable {
     }
 
     /// The table of these positions, one a row, in place of the old ones.
-    pub fn fill(&mut self, positions: impl ExactSizeIterator<Item = usize>) {
+    pub fn fill(&mut self, positions: impl Iterator<Item = usize> + Clone) {
+        let n = positions.clone().count();
         for table in [&mut self.cos, &mut self.sin] {
             table.clear();
-            table.reserve_exact(positions.len() * self.frequencies.len());
+            table.reserve_exact(n * self.frequencies.len());
         }
         for position in positions {
             for frequency in &self.frequencies {

@@ -19,7 +19,7 @@ pub use self::options::LlamaOptions;
 use crate::engine::kv_tree::KvTree;
 use crate::engine::llama::cells::Cells;
 use crate::engine::plan::{Lane, Plan, Step};
-use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap, Want, adapters_in_use};
+use crate::engine::{Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, Tap, adapters_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Gguf;
 use crate::kernels::{KvType, row_logit_blocks};
@@ -235,11 +235,6 @@ impl Engine for LlamaEngine {
             kv_limit: cells.limit(),
             scratch: model::scratch(self.context.n_outputs(), self.info.n_vocab),
         }
-    }
-
-    fn scratch_of(&self, batch: &Batch<'_>) -> u64 {
-        let outputs = batch.items.iter().filter(|item| item.want != Want::None).count();
-        model::scratch(outputs.max(self.context.n_outputs()), self.info.n_vocab)
     }
 
     fn set_kv_limit(&mut self, bytes: u64) {

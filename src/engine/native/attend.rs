@@ -25,7 +25,7 @@ impl AttendState {
 /// The most that slots and plans for so many windows take.
 pub(super) fn bytes(demand: Demand, windows: u64) -> u64 {
     // A vector that grows as it is filled may hold twice as much as is in it.
-    windows * 2 * AttentionPlan::most_bytes(demand.tokens, demand.stretches)
+    windows * 2 * AttentionPlan::max_bytes(demand.tokens, demand.stretches)
         + (2 * demand.tokens * size_of::<KvSlot>()) as u64
 }
 

@@ -3,7 +3,7 @@
 use crate::engine::kv_tree::KvTree;
 use crate::engine::native::lora::{Beside, LoraSet, Site};
 use crate::engine::native::pages::PagePool;
-use crate::engine::native::scratch::{CHUNK_TOKENS, Scratch, size};
+use crate::engine::native::scratch::{CHUNK_TOKENS, Scratch, resize_exact};
 use crate::engine::plan::{Lane, Step};
 use crate::engine::{Rows, Tap};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,7 +146,7 @@ impl Pass<'_> {
             let up = product(team, self.interrupt, up, &mut s.ffn, false)?;
             kernels::matmul_gated(team, isa, &s.acts, config.activation, gate, up)?;
         } else {
-            size(&mut s.gate, s.ffn.len());
+            resize_exact(&mut s.gate, s.ffn.len());
             let mut products = vec![
                 product(team, self.interrupt, gate, &mut s.gate, false)?,
                 product(team, self.interrupt, up, &mut s.ffn, false)?,
@@ -207,7 +207,7 @@ impl Pass<'_> {
     fn add_hidden(&self, steps: &[Step], rows: &mut Rows) -> usize {
         let (first, n) = (rows.hidden.len(), steps.iter().filter(|step| step.want.hidden()).count());
         let len = first + n * self.taps.len() * self.model.config().n_embd;
-        size(&mut rows.hidden, len);
+        resize_exact(&mut rows.hidden, len);
         first
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::engine::native::lora::Site::{AfterAttention, AfterGate, BeforeAttention, BeforeFfn};
-use crate::engine::native::scratch::size;
+use crate::engine::native::scratch::resize_exact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
 use crate::kernels::{self, Activations, Input, MatrixView, PackedMatrix, Product};
@@ -156,7 +156,7 @@ impl LowRank {
     /// matrices.
     pub fn product<'a>(&'a mut self, beside: Option<&'a Beside>, n: usize) -> Option<Product<'a>> {
         let w = &beside?.a;
-        size(&mut self.x, n * w.rows());
+        resize_exact(&mut self.x, n * w.rows());
         Some(Product { w, bias: None, out: &mut self.x, add: false })
     }
 

@@ -18,18 +18,18 @@ use crate::engine::kv_tree::{KvTree, SlotId};
 use crate::engine::native::forward::Pass;
 use crate::engine::native::lora::LoraSet;
 pub(in crate::engine) use crate::engine::native::pages::PagePool;
-use crate::engine::native::scratch::{CHUNK_TOKENS, Demand, Scratch, Sizes};
+use crate::engine::native::scratch::{CHUNK_TOKENS, Demand, Scratch, ScratchSizes};
 use crate::engine::plan::Plan;
 use crate::engine::{ASSUMED_FREE_WIDTH, Batch, Branch, Engine, MemoryReport, ModelInfo, Rows, adapters_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::Team;
-use crate::kernels::{Activations, INPUTS, KvLayout, PAGE_TOKENS};
+use crate::kernels::{Activations, KvLayout, LONGEST_BLOCK, PAGE_TOKENS};
 use crate::limits::Limits;
 use crate::model::{Adapter, Config, Model, Tensor};
 use crate::simd::Isa;
 
-/// Bytes of [`INPUTS`] inputs where the weights' formats are not known: as f32, and as f32 again for F16 and BF16; quantized forms take less.
-const ESTIMATED_INPUTS: usize = 8 * INPUTS;
+/// Bytes of [`LONGEST_BLOCK`] inputs where the weights' formats are not known: as f32, and as f32 again for F16 and BF16; quantized forms take less.
+const ESTIMATED_BLOCK_BYTES: usize = 8 * LONGEST_BLOCK;
 
 /// How a native engine runs.
 #[derive(Debug, Clone)]
@@ -141,7 +141,8 @@ impl NativeEngine {
             kv_per_token: layout.token_bytes(),
             kv_page: layout.page_bytes(),
             page_tokens: PAGE_TOKENS,
-            scratch: Sizes { config, threads: options.threads, inputs: ESTIMATED_INPUTS, rank: 0 }.bytes(demand),
+            scratch: ScratchSizes { config, threads: options.threads, block_bytes: ESTIMATED_BLOCK_BYTES, rank: 0 }
+                .bytes(demand),
         }
     }
 }
@@ -263,10 +264,10 @@ impl Engine for NativeEngine {
 
     fn scratch_of(&self, batch: &Batch<'_>) -> u64 {
         let formats = self.model.weights().multiplied().map(Tensor::ty);
-        let inputs = Activations::input_bytes(formats);
+        let block_bytes = Activations::block_bytes(formats);
         let rank = self.loras.as_ref().map_or(0, LoraSet::rank);
-        let sizes = Sizes { config: self.model.config(), threads: self.team.threads(), inputs, rank };
-        sizes.bytes(self.scratch.with(self.demand(batch)))
+        let sizes = ScratchSizes { config: self.model.config(), threads: self.team.threads(), block_bytes, rank };
+        sizes.bytes(self.scratch.together_with(self.demand(batch)))
     }
 
     fn set_kv_limit(&mut self, bytes: u64) {

@@ -40,7 +40,7 @@ impl PagePool {
     /// Caps growth from now on; pages in use stay, and freed ones only where there is room for them.
     pub fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
-        if self.peak() > limit {
+        if self.held() > limit {
             self.trim();
         }
     }
@@ -48,6 +48,11 @@ impl PagePool {
     /// Bytes of pages in use.
     pub fn used(&self) -> u64 {
         (self.pages.len() - self.free.len()) as u64 * self.layout.page_bytes()
+    }
+
+    /// Bytes of pages in use, and of freed ones that keep their memory.
+    fn held(&self) -> u64 {
+        self.pages.iter().map(|page| page.bytes().len() as u64).sum()
     }
 
     /// Bytes of the most pages that were ever in use at once.

@@ -2,7 +2,7 @@
 
 use crate::engine::native::attend::{self, AttendState};
 use crate::engine::native::lora::LowRank;
-use crate::kernels::{Activations, INPUTS, attention_scratch_bytes};
+use crate::kernels::{Activations, LONGEST_BLOCK, attention_scratch_bytes};
 use crate::model::{Config, RopeTable};
 
 /// Tokens whose activations are held at once; longer batches run in chunks of this many.
@@ -87,13 +87,13 @@ impl Scratch {
     }
 
     /// What the buffers have to hold when a pass of this demand comes.
-    pub fn with(&self, demand: Demand) -> Demand {
+    pub fn together_with(&self, demand: Demand) -> Demand {
         self.demand.max(Demand { tokens: demand.tokens.min(CHUNK_TOKENS), ..demand })
     }
 
     /// A pass of this demand comes.
     pub fn expect(&mut self, demand: Demand) {
-        self.demand = self.with(demand);
+        self.demand = self.together_with(demand);
     }
 
     /// Sizes all buffers for `n` tokens.
@@ -107,12 +107,12 @@ impl Scratch {
             (&mut self.attn, config.n_embd_q()),
             (&mut self.ffn, config.n_ff),
         ] {
-            size(buffer, n * width);
+            resize_exact(buffer, n * width);
         }
     }
 
     /// Fills the rotation tables for these positions.
-    pub fn rotate_to(&mut self, positions: impl ExactSizeIterator<Item = usize> + Clone) {
+    pub fn rotate_to(&mut self, positions: impl Iterator<Item = usize> + Clone) {
         for table in [Some(&mut self.rope), self.rope_local.as_mut()].into_iter().flatten() {
             table.fill(positions.clone());
         }
@@ -145,32 +145,32 @@ impl Scratch {
 }
 
 /// A buffer of `len` elements, whose memory grows by no more than that.
-pub(super) fn size(buffer: &mut Vec<f32>, len: usize) {
+pub(super) fn resize_exact(buffer: &mut Vec<f32>, len: usize) {
     buffer.reserve_exact(len.saturating_sub(buffer.len()));
     buffer.resize(len, 0.0);
 }
 
 /// What the sizes of the buffers depend on, beside the demand.
-pub(super) struct Sizes<'a> {
+pub(super) struct ScratchSizes<'a> {
     pub config: &'a Config,
     pub threads: usize,
-    /// Bytes of [`INPUTS`] inputs of a matmul in the forms that the weights need.
-    pub inputs: usize,
+    /// Bytes of [`LONGEST_BLOCK`] inputs of a matmul in the forms that the weights need.
+    pub block_bytes: usize,
     /// What adapters add to one input, in outputs of their first factors; 0 without any.
     pub rank: usize,
 }
 
-impl Sizes<'_> {
+impl ScratchSizes<'_> {
     /// The most that [`Scratch::bytes`] becomes by this demand.
     pub fn bytes(&self, demand: Demand) -> u64 {
-        let Self { config, threads, inputs, rank } = self;
+        let Self { config, threads, block_bytes, rank } = self;
         let gate = if *rank > 0 { config.n_ff } else { 0 };
         let rotated = config.rope.n_rot + config.window.as_ref().map_or(0, |window| window.rope.n_rot);
         let widths = 2 * config.n_embd + 2 * config.n_embd_q() + 2 * config.n_embd_kv() + config.n_ff + gate;
         let widest = config.n_ff.max(config.n_embd_q()).max(config.n_embd);
         // Between an adapter's factors: of all parts, of one, and that as an input.
         let floats = widths + rotated + 3 * rank;
-        let token = floats * size_of::<f32>() + (widest * inputs).div_ceil(INPUTS);
+        let token = floats * size_of::<f32>() + (widest * block_bytes).div_ceil(LONGEST_BLOCK);
         let windows = if config.window.is_some() { 2 } else { 1 };
         (demand.tokens as u64).saturating_mul(token as u64)
             + attend::bytes(demand, windows)

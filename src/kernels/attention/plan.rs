@@ -134,7 +134,7 @@ impl AttentionPlan {
     }
 
     /// The most that the elements of a plan of so many queries take, whose paths have `stretches` parts, counted for each query.
-    pub fn most_bytes(queries: usize, stretches: usize) -> u64 {
+    pub fn max_bytes(queries: usize, stretches: usize) -> u64 {
         let of_queries = queries.saturating_mul(size_of::<Row>() + size_of::<Cluster>());
         of_queries.saturating_add(stretches.saturating_mul(size_of::<Piece>())) as u64
     }

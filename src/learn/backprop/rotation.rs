@@ -10,7 +10,7 @@ pub(super) struct Rotation(RopeTable);
 impl Rotation {
     pub fn new(rope: &Rope, n_ctx: usize, forest: &Forest) -> Self {
         let mut table = RopeTable::new(rope, n_ctx);
-        table.fill(forest.positions().collect::<Vec<_>>().into_iter());
+        table.fill(forest.positions());
         Self(table)
     }
 
